@@ -1,0 +1,205 @@
+"""Where the database is, and the engine and the session that talk to it.
+
+The consumer, the commands and alembic all look in the same order:
+
+1. the URL given (``--url``, ``-x url=`` or `init`'s ``uri``),
+2. the environment variable ``DATANOMMER_SQLALCHEMY_URL``,
+3. ``datanommer.sqlalchemy.url`` in the fedmsg configuration,
+4. the embedded server in ``$XDG_DATA_HOME/datanommer``, only where that folder exists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from datanommer.models import configuration
+from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
+
+#: The environment variable that names the database.
+URL_VARIABLE = "DATANOMMER_SQLALCHEMY_URL"
+#: The key of the fedmsg configuration that names the database.
+URL_KEY = "datanommer.sqlalchemy.url"
+
+_DRIVER = "postgresql+psycopg2"
+_CONNECT_TIMEOUT = 10  # seconds; the hub's spool and the shell both want an answer, not a hang
+
+maker = orm.sessionmaker()
+session = orm.scoped_session(maker)
+
+
+class Location(NamedTuple):
+    """A database and how it was found.
+
+    Attributes:
+        url: the URL as it was given; `engine` and `describe` take it.
+        source: where it was found, in words.
+        is_default: whether nobody named it: it is the embedded default.
+    """
+
+    url: str
+    source: str
+    is_default: bool = False
+
+
+def locate(
+    url: str | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    config_filename: str | None = None,
+    default_may_be_made: bool = False,
+) -> Location:
+    """Find the database in the order that this module's docstring gives.
+
+    Args:
+        url: the URL that somebody gave, if any.
+        config: a fedmsg configuration that is already loaded (the hub's), else it is loaded.
+        config_filename: the one file to load the configuration from, instead of the usual ones.
+        default_may_be_made: whether the embedded default counts where its folder does not exist.
+
+    Raises:
+        ConfigurationError: the fedmsg configuration cannot be loaded.
+        DatabaseUnavailable: no place names a database.
+    """
+    if url:
+        return Location(url, "the URL given")
+    if in_environment := os.environ.get(URL_VARIABLE):
+        return Location(in_environment, f"the environment variable {URL_VARIABLE}")
+    if config is None:
+        config = configuration.load(config_filename)
+    if configured := config.get(URL_KEY):
+        return Location(str(configured), f"{URL_KEY} in the fedmsg configuration")
+    folder = default_folder()
+    if default_may_be_made or folder.is_dir():
+        return Location(f"embedded://{folder}", "the embedded default", is_default=True)
+    looked_at = config_filename or configuration.PLACES
+    raise DatabaseUnavailable(
+        "No database is named. Looked at: --url; the environment variable "
+        f"{URL_VARIABLE}; {URL_KEY} in the fedmsg configuration ({looked_at}); "
+        f"the embedded server in {folder}, which does not exist. "
+        "Name one there, or run datanommer-create-db to make the embedded one."
+    )
+
+
+def default_folder() -> Path:
+    """The folder of the default embedded server: ``$XDG_DATA_HOME/datanommer``."""
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data_home) / "datanommer"
+
+
+def _parse(url: str) -> sa.URL:
+    scheme, colon, rest = url.partition(":")
+    # SQLAlchemy 2.1 takes the bare name for psycopg 3, and does not know libpq's short form.
+    if scheme in {"postgresql", "postgres"}:
+        scheme = _DRIVER
+    try:
+        parsed = sa.make_url(scheme + colon + rest)
+    except (sa.exc.ArgumentError, ValueError):
+        # The error of SQLAlchemy prints the URL, and a password may be in it.
+        parsed = None
+    if parsed is None or parsed.drivername != _DRIVER:
+        raise ConfigurationError(
+            "The database URL cannot be used: it must look like "
+            "postgresql://user:password@host:5432/database or embedded:///path/of/a/folder."
+        )
+    return parsed
+
+
+def embedded_folder(url: str) -> Path | None:
+    """The folder of the embedded server that the URL names; None for any other URL."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "embedded":
+        return None
+    path = rest.removeprefix("//")
+    return Path(path).expanduser().absolute() if path else default_folder()
+
+
+def describe(url: str) -> str:
+    """The URL for people: a password in it is hidden.
+
+    Raises:
+        ConfigurationError: it is no URL that datanommer can use.
+    """
+    folder = embedded_folder(url)
+    if folder is not None:
+        return f"embedded://{folder}"
+    parsed = _parse(url)
+    # A password may come as a query argument too (libpq takes ?password= and ?passfile=).
+    secrets = [key for key in parsed.query if "pass" in key]
+    return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
+
+
+def create_engine(url: str) -> sa.Engine:
+    """An engine for the database at `url`; an embedded server is started if it is not running.
+
+    Every connection is in UTC, and no error prints the parameters of its statement.
+
+    Raises:
+        ConfigurationError: it is no URL that datanommer can use.
+        EmbeddedError: the embedded server cannot be started.
+    """
+    folder = embedded_folder(url)
+    if folder is not None:
+        from datanommer.models import embedded
+
+        url = embedded.start(folder)
+    parsed = _parse(url)
+    options = f"{parsed.query.get('options', '')} -c timezone=UTC".strip()
+    # What the URL asks for goes before these.
+    defaults = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "datanommer"}
+    return sa.create_engine(
+        parsed,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={
+            **{key: value for key, value in defaults.items() if key not in parsed.query},
+            "options": options,
+        },
+    )
+
+
+def init(
+    uri: str | None = None,
+    alembic_ini: str | None = None,
+    engine: sa.Engine | None = None,
+    create: bool = False,
+) -> None:
+    """Bind the session, and with it the models, to a database.
+
+    Args:
+        uri: the URL of the database; without it, it is looked for (see `locate`).
+        alembic_ini: the alembic.ini of the migrations that `create` runs, instead of the
+            ones that come with this package.
+        engine: an engine of one's own, instead of a URL.
+        create: bring the database to head first, by way of the migrations.
+
+    Raises:
+        ConfigurationError: the URL or the fedmsg configuration cannot be used.
+        DatabaseUnavailable: no database is named, or with `create`, it does not answer.
+    """
+    if engine is None:
+        engine = create_engine(locate(uri).url)
+    if create:
+        from datanommer.models import migrations
+
+        migrations.upgrade(engine, alembic_ini=alembic_ini)
+    session.remove()
+    maker.configure(bind=engine)
+
+
+def bound_engine() -> sa.Engine:
+    """The engine that the session is bound to.
+
+    Raises:
+        ConfigurationError: `init` was not called.
+    """
+    engine = maker.kw["bind"]
+    if engine is None:
+        raise ConfigurationError("Call datanommer.models.init(url) before anything else.")
+    assert isinstance(engine, sa.Engine)
+    return engine

@@ -1,0 +1,358 @@
+"""An envelope of the bus as a row of the archive, and back again.
+
+The columns of a row give back a body: a column that is NULL is an absent key. Where that body
+would differ from the one received, `extra` holds the difference:
+
+``{"set": {key: value}, "unset": [key], "envelope": {key: value}}``
+
+`set` and `unset` turn the body that the columns give into the one received; `envelope` is what
+the envelope said otherwise than the columns. A body that is whole in its columns has no `extra`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from datanommer.models.errors import NotStorable
+
+#: The longest text of a column that is indexed, in bytes of UTF-8.
+MAX_TEXT_BYTES = 1024
+#: The deepest nesting of JSON: Python reads about 1,000 levels, wherever it stands on its stack.
+MAX_DEPTH = 500
+#: The longest JSON of one column, in characters (all ASCII).
+MAX_JSON_LENGTH = 64 * 1024 * 1024
+
+_INT64 = range(-(2**63), 2**63)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as in the classic API
+_MICROSECOND = timedelta(microseconds=1)
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/fedora-infra/datanommer/")
+_OPTIONAL_TEXTS = (
+    "username",
+    "crypto",
+    "certificate",
+    "signature",
+    "source_name",
+    "source_version",
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """A message as the archive holds it.
+
+    Attributes:
+        timestamp: naive, in UTC.
+        msg: the JSON text of the content.
+        headers: the JSON text of the headers, or None.
+        extra: the JSON text of the difference (see this module's docstring), or None.
+        users: the names of the users that the message concerns, each once.
+        packages: the names of the packages, likewise.
+    """
+
+    msg_id: str
+    i: int
+    topic: str
+    category: str
+    timestamp: datetime
+    username: str | None
+    crypto: str | None
+    certificate: str | None
+    signature: str | None
+    source_name: str | None
+    source_version: str | None
+    msg: str
+    headers: str | None
+    extra: str | None
+    users: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+def categorize(topic: str) -> str:
+    """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus."""
+    parts = topic.split(".")
+    place = 2 if "VirtualTopic" in topic else 3
+    return (parts[place] if len(parts) > place else "") or "Unclassified"
+
+
+def to_epoch(timestamp: datetime) -> int | float:
+    """Epoch seconds of a naive datetime in UTC: an int where the second is whole."""
+    seconds, fraction = divmod((timestamp - _EPOCH) // _MICROSECOND, 1_000_000)
+    # One division of integers is rounded right, so a float of microseconds comes back as it was.
+    return (seconds * 1_000_000 + fraction) / 1_000_000 if fraction else seconds
+
+
+def content(topic: str, msg: str) -> tuple[str, str]:
+    """What makes two messages of one id the same: the topic, and `msg` in canonical JSON.
+
+    Args:
+        topic: the topic.
+        msg: JSON text.
+    """
+    return topic, _canonical(json.loads(msg))
+
+
+def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
+    """The row of an envelope ``{"topic": str, "body": {...}[, "headers": {...}]}``.
+
+    A body without a timestamp gets the time now. One without an id gets the id of its headers;
+    else one made from its content, where it has a timestamp, so that a retry or a second hub
+    finds the same; else a random one.
+
+    Args:
+        envelope: what came from the bus.
+        given: a `msg_id` and a `timestamp` that the archive already gave to this message.
+
+    Raises:
+        NotStorable: no row can hold it; says why.
+    """
+    given = given or {}
+    if not isinstance(envelope, dict):
+        raise NotStorable("invalid", f"the envelope is {_kind_of(envelope)}, not a JSON object")
+    body = envelope.get("body")
+    if not isinstance(body, dict):
+        raise NotStorable("invalid", f"the body is {_kind_of(body)}, not a JSON object")
+    topic = _first_text(body.get("topic"), envelope.get("topic"))
+    if topic is None:
+        raise NotStorable("invalid", "neither the body nor the envelope has a topic")
+    headers = _first_of(dict, body.get("headers"), envelope.get("headers"))
+    timestamp = _timestamp(given.get("timestamp", body.get("timestamp")))
+    # Written first: what follows can rely on content that is neither too deep nor no JSON.
+    msg_text = _json("msg", body.get("msg"))
+    headers_text = None if headers is None else _json("headers", headers)
+    columns: dict[str, Any] = {
+        "topic": topic,
+        "msg": body.get("msg"),
+        "msg_id": _first_text(given.get("msg_id")) or _identify(body, headers or {}, timestamp),
+        "i": _counter(body.get("i")),
+        "timestamp": to_epoch(timestamp),
+        **{key: _first_of(str, body.get(key)) for key in _OPTIONAL_TEXTS},
+        "headers": headers,
+    }
+    for key in ("topic", "msg_id"):
+        _check_text(key, columns[key], limit=MAX_TEXT_BYTES)
+    for key in _OPTIONAL_TEXTS:
+        _check_text(key, columns[key] or "")
+    extra = _difference(envelope, columns)
+    return Row(
+        **{
+            **columns,
+            "category": categorize(topic),
+            "timestamp": timestamp,
+            "msg": msg_text,
+            "headers": headers_text,
+            "extra": _json("the body", extra) if extra else None,
+        }
+    )
+
+
+def restore_body(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The body that was received.
+
+    Args:
+        columns: the columns of a row under the body's keys, `timestamp` as `to_epoch` gives it.
+        extra: the difference, as in this module's docstring.
+    """
+    body = {key: value for key, value in columns.items() if value is not None or key == "msg"}
+    if extra:
+        body.update(extra.get("set", {}))
+        for key in extra.get("unset", ()):
+            body.pop(key, None)
+    return body
+
+
+def restore_envelope(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The envelope that was received; the arguments are those of `restore_body`."""
+    envelope = {"topic": columns["topic"], "body": restore_body(columns, extra)}
+    if columns["headers"] not in (None, envelope["body"].get("headers")):
+        envelope["headers"] = columns["headers"]
+    return {**envelope, **(extra or {}).get("envelope", {})}
+
+
+def received(row: Row) -> dict[str, Any]:
+    """The envelope that a row was made from."""
+    columns = {
+        "topic": row.topic,
+        "msg": json.loads(row.msg),
+        "msg_id": row.msg_id,
+        "i": row.i,
+        "timestamp": to_epoch(row.timestamp),
+        **{key: getattr(row, key) for key in _OPTIONAL_TEXTS},
+        "headers": None if row.headers is None else json.loads(row.headers),
+    }
+    return restore_envelope(columns, None if row.extra is None else json.loads(row.extra))
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The aware datetime of one that may be naive, and then is in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """The naive datetime in UTC of an aware one."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def storable_names(names: Any) -> tuple[str, ...]:
+    """Those of the names of users or packages that can be stored, each once, sorted."""
+    if not isinstance(names, list | tuple | set | frozenset):
+        return ()
+    return tuple(sorted({name for name in names if isinstance(name, str) and _is_name(name)}))
+
+
+def _is_name(name: str) -> bool:
+    try:
+        _check_text("name", name, limit=MAX_TEXT_BYTES)
+    except NotStorable:
+        return False
+    return bool(name)
+
+
+def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    body = envelope["body"]
+    rebuilt = restore_body(columns, None)
+    said_by_columns = {"topic": columns["topic"], "headers": columns["headers"], "body": body}
+    changed = _changed(body, rebuilt)
+    # First, where SQL finds it without reading the rest (see record.py).
+    sent = {"timestamp": changed["timestamp"]} if "timestamp" in changed else {}
+    parts = {
+        "set": {**sent, **changed},
+        "unset": [key for key in rebuilt if key not in body],
+        "envelope": _changed(envelope, said_by_columns),
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `new` that `old` lacks or has otherwise (an int is not the same float).
+
+    They are sorted, so that a message which is dumped and loaded has the same difference.
+    """
+    return {
+        key: value
+        for key, value in sorted(new.items(), key=lambda entry: str(entry[0]))
+        if key not in old or type(value) is not type(old[key]) or value != old[key]
+    }
+
+
+def _identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: datetime) -> str:
+    known = _first_text(
+        body.get("msg_id"), headers.get("amqp-message-id"), headers.get("message-id")
+    )
+    if known:
+        return known
+    if body.get("timestamp") is None:
+        return f"{timestamp.year}-{uuid.uuid4()}"
+    return f"{timestamp.year}-{uuid.uuid5(_NAMESPACE, _canonical(body))}"
+
+
+def _timestamp(value: Any) -> datetime:
+    if value is None:
+        return datetime.now(UTC).replace(tzinfo=None)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotStorable("invalid", f"timestamp is {_kind_of(value)}, not epoch seconds")
+    try:
+        timestamp = _EPOCH + timedelta(seconds=value)
+    except (OverflowError, ValueError):
+        timestamp = None
+    if timestamp is None or timestamp < _EPOCH:
+        raise NotStorable(
+            "invalid",
+            f"timestamp {_shown(value)} is outside the years 1970 to 9999; "
+            "it must be in seconds (not milliseconds) since 1970",
+        )
+    return timestamp
+
+
+def _counter(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    if value not in _INT64:
+        raise NotStorable("invalid", f"i is {_shown(value)}, beyond 64 bits")
+    return value
+
+
+def _first_text(*candidates: Any) -> str | None:
+    return next((text for text in candidates if isinstance(text, str) and text), None)
+
+
+def _first_of(kind: type, *candidates: Any) -> Any:
+    return next((value for value in candidates if isinstance(value, kind)), None)
+
+
+def _check_text(name: str, text: str, limit: int = MAX_JSON_LENGTH) -> None:
+    if "\0" in text:
+        raise NotStorable("invalid", f"{name} holds a NUL character, which no text column can")
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise NotStorable(
+            "invalid", f"{name} holds half of a surrogate pair, which is not a character"
+        ) from None
+    if size > limit:
+        raise NotStorable("too large", f"{name} is {size} bytes long; at most {limit} are stored")
+
+
+def _json(name: str, value: Any) -> str:
+    text = _written(name, lambda: json.dumps(value, allow_nan=False))
+    if len(text) > MAX_JSON_LENGTH:
+        raise NotStorable(
+            "too large",
+            f"{name} is {len(text)} bytes of JSON; at most {MAX_JSON_LENGTH} are stored",
+        )
+    # No text nests deeper than it has opening brackets, and counting those is quick.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise _too_deep(name)
+    return text
+
+
+def _canonical(value: Any) -> str:
+    return _written(
+        "the body",
+        lambda: json.dumps(value, allow_nan=False, sort_keys=True, separators=(",", ":")),
+    )
+
+
+def _written(name: str, write: Callable[[], str]) -> str:
+    try:
+        return write()
+    except RecursionError:
+        raise _too_deep(name) from None
+    except (TypeError, ValueError) as error:
+        raise NotStorable("invalid", f"{name} cannot be written as JSON: {error}") from None
+
+
+def _too_deep(name: str) -> NotStorable:
+    return NotStorable("too large", f"{name} nests deeper than {MAX_DEPTH} levels")
+
+
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for token in _BRACKETS.finditer(text):
+        first = token[0][0]
+        if first in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in "]}":
+            depth -= 1
+    return deepest
+
+
+def _kind_of(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "a boolean", bytes: "bytes"}
+    if value is None:
+        return "missing or null"
+    return kinds.get(type(value)) or ("a number" if isinstance(value, int | float) else "no JSON")
+
+
+def _shown(number: float) -> str:
+    """A number for people; an integer of thousands of digits cannot be written out."""
+    return f"{number}" if isinstance(number, float) or abs(number) < 10**30 else "over 30 digits"

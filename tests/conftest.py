@@ -1,0 +1,161 @@
+"""The real parts that the tests run on: a PostgreSQL server, its databases, the console scripts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from datanommer.models import database as databases
+from datanommer.models import migrations
+from shell import Run, script
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        default="embedded",
+        help="the URL of a PostgreSQL server to test on, or `embedded` (the default)",
+    )
+    parser.addoption(
+        "--artifacts",
+        type=Path,
+        help="the folder of the wheels and sdists to test, and in `dependencies`, of the wheels "
+        "that they need; without it they are built, and pip's index is asked",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs_program"):
+        for program in marker.args:
+            if shutil.which(program) is None:
+                missing = f"{program} is not installed"
+                # Where everything is meant to be there, nothing is left out in silence.
+                (pytest.fail if os.environ.get("REQUIRE_SERVICES") else pytest.skip)(missing)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees the configuration, the embedded default or the database of the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        for name in list(os.environ):
+            if name.startswith(("PG", "XDG_", "DATANOMMER_", "FEDMSG")):
+                patch.delenv(name)
+        patch.setenv("VIRTUAL_ENV", "")
+        patch.chdir(tmp_path_factory.mktemp("cwd"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[sa.URL]:
+    """A PostgreSQL server, where databases may be made."""
+    given = request.config.getoption("--server")
+    if given != "embedded":
+        yield sa.make_url(given)
+        return
+    from datanommer.models import embedded
+
+    folder = Path(tempfile.mkdtemp(prefix="datanommer-tests-"))
+    yield sa.make_url(embedded.start(folder))
+    embedded.stop(folder)
+    shutil.rmtree(folder)
+
+
+class Databases:
+    """Makes databases on a server, and takes them away."""
+
+    def __init__(self, server: sa.URL) -> None:
+        self._server = server
+        self._engine = sa.create_engine(
+            server.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT"
+        )
+
+    def create(self, template: str | None = None) -> str:
+        name = f"datanommer_test_{uuid.uuid4().hex}"
+        from_template = f"TEMPLATE {template}" if template else ""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} {from_template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def url(self, name: str) -> str:
+        return (self._server.set(drivername="postgresql", database=name)).render_as_string(
+            hide_password=False
+        )
+
+
+@pytest.fixture(scope="session")
+def databases_of_server(server: sa.URL) -> Databases:
+    return Databases(server)
+
+
+@pytest.fixture
+def empty_database(databases_of_server: Databases) -> Iterator[str]:
+    """The URL of an empty database."""
+    name = databases_of_server.create()
+    yield databases_of_server.url(name)
+    databases_of_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def _head_template(databases_of_server: Databases) -> Iterator[str]:
+    name = databases_of_server.create()
+    engine = databases.create_engine(databases_of_server.url(name))
+    migrations.upgrade(engine)
+    engine.dispose()
+    yield name
+    databases_of_server.drop(name)
+
+
+@pytest.fixture
+def database(databases_of_server: Databases, _head_template: str) -> Iterator[str]:
+    """The URL of a database at head, with nothing in it."""
+    name = databases_of_server.create(template=_head_template)
+    yield databases_of_server.url(name)
+    databases_of_server.drop(name)
+
+
+@pytest.fixture
+def second_database(databases_of_server: Databases, _head_template: str) -> Iterator[str]:
+    """The URL of another database at head, with nothing in it."""
+    name = databases_of_server.create(template=_head_template)
+    yield databases_of_server.url(name)
+    databases_of_server.drop(name)
+
+
+@pytest.fixture
+def archive(database: str) -> Iterator[str]:
+    """The models, bound to a database at head with nothing in it; its URL."""
+    databases.init(database)
+    yield database
+    databases.session.remove()
+    databases.bound_engine().dispose()
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run an installed console script: ``run("datanommer-stats", "--url", url)``."""
+
+    def run(command: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        options = {"capture_output": True, "text": True, "timeout": 120, **options}
+        return subprocess.run([script(command), *arguments], check=False, **options)
+
+    return run

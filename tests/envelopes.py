@@ -1,0 +1,45 @@
+"""Messages as they cross the bus, made up for the tests."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import Any
+
+_counter = itertools.count(1)
+
+#: The message of the standard operating procedure.
+BODHI_MSG = {
+    "comment": {
+        "group": None,
+        "author": "ralph",
+        "text": "Testing for latest datanommer.",
+        "karma": 0,
+        "anonymous": False,
+        "timestamp": 1360349639.0,
+        "update_title": "xmonad-0.10-10.fc17",
+    },
+    "agent": "ralph",
+}
+BODHI_TOPIC = "org.fedoraproject.stg.bodhi.update.comment"
+
+
+def envelope(topic: str = "org.example.dev.demo.hello", **body: Any) -> dict[str, Any]:
+    """An envelope as fedmsg sends it; the arguments go into the body."""
+    number = next(_counter)
+    full = {
+        "i": number,
+        "msg": {"n": number},
+        "msg_id": f"2013-{uuid.uuid4()}",
+        "timestamp": 1_361_166_918,
+        "topic": topic,
+        "username": "apache",
+        **body,
+    }
+    return {"topic": topic, "body": full}
+
+
+def without(message: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The envelope with some keys of its body left out."""
+    body = {key: value for key, value in message["body"].items() if key not in keys}
+    return {**message, "body": body}
