@@ -1,0 +1,31 @@
+"""``datanommer COMMAND``: all commands in one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from datanommer.commands.options import version_option
+
+COMMANDS = ("create-db", "dump", "embedded", "latest", "load", "stats")
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for: none should wait for what the others need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"datanommer.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.main
+        return command
+
+
+@click.command(cls=_Commands)
+@version_option
+def main() -> None:
+    """Store the messages of a fedmsg bus in PostgreSQL, and find them again."""

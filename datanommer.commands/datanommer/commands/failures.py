@@ -1,0 +1,69 @@
+"""How a command ends when something goes wrong: one line for people, and an exit code.
+
+The codes: 0 done, 1 failed, 2 usage, 69 no database, 74 the output failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from datanommer.models.errors import DatanommerError
+
+OUTPUT_FAILED = 74
+INTERRUPTED = 130
+_UNAVAILABLE = 69
+
+
+class Command(click.Command):
+    """A command that ends without a traceback for what can go wrong around it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except OSError as error:
+            _end_output(ctx, error)
+        except DatanommerError as error:
+            _fail(ctx, str(error), error.exit_code)
+        except Exception as error:
+            reason = _database_failure(error)
+            if reason is None:
+                raise
+            _fail(ctx, *reason)
+        return result
+
+
+def _fail(ctx: click.Context, reason: str, exit_code: int) -> NoReturn:
+    click.echo(f"Error: {reason}", err=True)
+    ctx.exit(exit_code)
+
+
+def _end_output(ctx: click.Context, error: OSError) -> NoReturn:
+    # What is still in the buffer must not be tried again when Python exits.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        ctx.exit(0)  # the reader has what it wanted
+    reason = error.strerror or error
+    _fail(ctx, f"The output cannot be written: {reason}. It is not complete.", OUTPUT_FAILED)
+
+
+def _database_failure(error: Exception) -> tuple[str, int] | None:
+    """What to say of an error of the database, and the exit code; None for any other."""
+    # Imported by now, if the error is theirs.
+    import psycopg2
+    from sqlalchemy.exc import DBAPIError
+
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg2.Error):
+        return None
+    reason = " ".join(str(cause).split())
+    if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return f"The database does not answer: {reason}", _UNAVAILABLE
+    return f"The database refused: {reason}", 1

@@ -1,0 +1,114 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from datanommer.commands import __version__
+from datanommer.models.database import URL_KEY, URL_VARIABLE
+
+version_option = click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+
+_url_option = click.option(
+    "--url",
+    metavar="URL",
+    help="The database: postgresql://user@host/name, or embedded:///folder. "
+    f"Without it: {URL_VARIABLE}, then {URL_KEY} in the fedmsg configuration, "
+    "then the embedded default where it exists.",
+)
+_config_filename_option = click.option(
+    "--config-filename",
+    metavar="FILE",
+    help="The one fedmsg configuration file to read, instead of /etc/fedmsg.d and the rest.",
+)
+
+
+def database_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--url``, ``--config-filename`` and ``--version``."""
+    for option in (version_option, _config_filename_option, _url_option):
+        function = option(function)
+    return function
+
+
+def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a command with the models bound to the database that its options name, at head."""
+
+    @database_options
+    @functools.wraps(function)
+    def connected(url: str | None, config_filename: str | None, **rest: Any) -> Any:
+        from datanommer.models import database, extraction, migrations
+
+        _log_to_stderr()
+        location = database.locate(url, config_filename=config_filename)
+        if location.is_default:
+            name = database.describe(location.url)
+            click.echo(f"Using the embedded database {name}.", err=True)
+        engine = database.create_engine(location.url)
+        migrations.require_head(engine)
+        database.init(engine=engine)
+        extraction.configure_from(config_filename)
+        return function(**rest)
+
+    return connected
+
+
+def _log_to_stderr() -> None:
+    """Let people hear what datanommer logs, and not what fedmsg and its processors do."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("datanommer").addHandler(logging.StreamHandler())
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A point in time in ISO 8601; one without a zone is in UTC."""
+
+    name = "moment"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        from datanommer.models.message import as_utc, naive_utc
+
+        try:
+            return naive_utc(as_utc(datetime.fromisoformat(value)))
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is not a date. Write 2013-02-18, 2013-02-18T05:55:18 "
+                "(both in UTC) or 2013-02-18T05:55:18+01:00.",
+                param,
+                ctx,
+            )
+
+
+def window_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--since``, ``--before``, ``--topic`` and ``--category``."""
+    options = (
+        click.option(
+            "--since",
+            type=Moment(),
+            metavar="DATE",
+            help="Only messages sent at this time (ISO 8601; UTC unless it says) or later.",
+        ),
+        click.option(
+            "--before",
+            type=Moment(),
+            metavar="DATE",
+            help="Only messages sent at this time or earlier; a date alone is its midnight.",
+        ),
+        topic_option,
+        category_option,
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+topic_option = click.option("--topic", metavar="TOPIC", help="Only messages of this topic.")
+category_option = click.option(
+    "--category", metavar="CATEGORY", help="Only messages of this category, such as bodhi."
+)
