@@ -1,0 +1,141 @@
+"""How alembic finds the database, and runs the migrations on it.
+
+Looks for the database where the rest of datanommer does: ``-x url=...``, the environment variable
+``DATANOMMER_SQLALCHEMY_URL``, ``datanommer.sqlalchemy.url`` in the fedmsg configuration, the
+embedded default.
+"""
+
+from __future__ import annotations
+
+import sys
+from logging.config import fileConfig
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+from alembic import context
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+
+from datanommer.models import database, migrations, schema
+from datanommer.models.errors import DatanommerError
+
+#: The key of the advisory lock that one who migrates a database holds ("datanomm" in ASCII).
+LOCK = 0x646174616E6F6D6D
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _is_ours(
+    _: object, __: str | None, kind: str, is_in_database: bool, counterpart: object
+) -> bool:
+    # Other people's tables in the same database are none of alembic check's business.
+    return not (kind == "table" and is_in_database and counterpart is None)
+
+
+def _run(connection: sa.Connection) -> None:
+    """Run the command that alembic was called with, on that connection."""
+    context.configure(
+        connection=connection,
+        target_metadata=schema.DeclarativeBase.metadata,
+        transaction_per_migration=True,
+        include_object=_is_ours,
+    )
+    destination = context.get_context().opts.get("destination_rev")
+    if destination is not None:
+        _require_utf8(connection)
+        _lock(connection)
+    revisions = context.get_context().get_current_heads()
+    # alembic takes a transaction that is open already for somebody else's, and never commits it.
+    connection.commit()
+    migrations.require_known(revisions, context.script)
+    _require_a_step_left(destination, revisions, context.script)
+    _require_a_way_back(destination, revisions, context.script)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _require_utf8(connection: sa.Connection) -> None:
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise CommandError(
+            f"The database is in the encoding {encoding}, which cannot hold every message. Dump "
+            "it with pg_dump, and restore it into one made with CREATE DATABASE ... "
+            "ENCODING 'UTF8' TEMPLATE template0."
+        )
+
+
+def _lock(connection: sa.Connection) -> None:
+    """Let nobody else migrate this database before the connection is closed."""
+    if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LOCK))):
+        _say("Somebody else is migrating this database: waiting until that is done.")
+        connection.execute(sa.select(sa.func.pg_advisory_lock(LOCK)))
+    # A long step is no runaway query, whatever limits the server sets for those.
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.exec_driver_sql(f"SET {limit} = 0")
+
+
+def _require_a_step_left(
+    destination: Any, revisions: tuple[str, ...], script: ScriptDirectory
+) -> None:
+    relative = isinstance(destination, str) and destination.startswith("+")
+    if relative and set(revisions) == set(script.get_heads()):
+        raise CommandError(
+            f"The database is fully upgraded: it is at the head revision, {revisions[0]}."
+        )
+
+
+def _require_a_way_back(
+    destination: Any, revisions: tuple[str, ...], script: ScriptDirectory
+) -> None:
+    """Refuse a downgrade before its first step, where a later one would refuse."""
+    if not isinstance(destination, str) or destination.startswith("+"):
+        return
+    try:
+        steps = list(script.iterate_revisions(revisions, destination, select_for_downgrade=True))
+    except (CommandError, RevisionError):
+        return  # an upgrade, or nothing that alembic can find: it says so itself
+    for step in steps:
+        if refusal := getattr(step.module, "NO_WAY_BACK", None):
+            raise CommandError(refusal)
+
+
+def _run_from_the_shell() -> None:
+    if context.config.config_file_name:
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    location = database.locate(context.get_x_argument(as_dictionary=True).get("url") or None)
+    if location.is_default:
+        _say(f"The database is {database.describe(location.url)}, {location.source}.")
+    engine = database.create_engine(location.url)
+    with migrations.connect(engine) as connection:
+        _run(connection)
+    engine.dispose()
+
+
+def main() -> None:
+    """Run on the connection that a caller of `alembic.command` gave, or on a database found."""
+    if context.is_offline_mode():
+        raise CommandError(
+            "The steps read what is in the database, so there is no SQL script of them: "
+            "leave out --sql."
+        )
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        _run(given)
+        return
+    try:
+        _run_from_the_shell()
+    except DatanommerError as error:
+        raise CommandError(str(error)) from error
+    except (sa.exc.DBAPIError, psycopg2.Error) as error:
+        raise CommandError(str(migrations.failed(error))) from error
+    except KeyboardInterrupt:
+        _say("\nInterrupted: nothing of the step that was running is kept.")
+        raise SystemExit(130) from None
+
+
+main()
