@@ -1,0 +1,78 @@
+"""``datanommer-load``: messages from files into the archive."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from datanommer.commands import json_stream
+from datanommer.commands.failures import Command
+from datanommer.commands.options import with_database
+from datanommer.models.errors import NotStorable
+
+if TYPE_CHECKING:
+    from datanommer.models.message import Row
+    from datanommer.models.store import Reject
+
+_BATCH = 1000
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
+@with_database
+def main(files: tuple[BufferedReader, ...]) -> None:
+    """Load messages from files, or from standard input.
+
+    Reads what datanommer-dump writes, envelopes ({"topic": ..., "body": ...}), and the lines of
+    fedora-messaging publish and record: as one JSON list or one object after the other.
+    What is in the database already counts as a duplicate, so that a load can be repeated.
+    """
+    from datanommer.models import store
+
+    inputs = files or (cast("BufferedReader", sys.stdin.buffer),)
+    counts = store.Counts()
+    try:
+        for batch in _batches(_items(inputs)):
+            counts = counts.plus(store.store(batch))
+    finally:
+        click.echo(
+            f"stored {counts.stored}, duplicates {counts.duplicates}, rejected {counts.rejected}"
+        )
+
+
+def _batches(items: Iterator[Row | Reject]) -> Iterator[list[Row | Reject]]:
+    batch = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+    except json_stream.NotJSON:
+        yield batch  # what stood before the fault is good
+        raise
+    yield batch
+
+
+def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Row | Reject]:
+    from datanommer.models import record, store
+
+    for file in inputs:
+        with _progress(file) as progress:
+            for value in json_stream.read(file, file.name, progress.update):
+                if isinstance(value, json_stream.Unreadable):
+                    yield store.reject(value.text, NotStorable(value.kind, value.reason))
+                else:
+                    yield record.parse(value)
+
+
+def _progress(file: BufferedReader) -> Any:
+    """A bar on standard error, where that is a terminal and the end of the file is known."""
+    size = os.fstat(file.fileno()).st_size
+    hidden = not (size and sys.stderr.isatty())
+    return click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=hidden)

@@ -1,0 +1,220 @@
+"""What all commands have in common: options, where the database is, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from datanommer.commands.cli import COMMANDS
+from datanommer.models import Message, add, migrations, session
+from datanommer.models.database import create_engine
+from envelopes import envelope
+from shell import Run, script
+
+READING = ("dump", "latest", "stats", "load")
+SECRET = "s3cret-p4ss"
+
+
+def config_file(folder: Path, text: str) -> str:
+    file = folder / "config.py"
+    file.write_text(text)
+    return str(file)
+
+
+class TestOptions:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_command_has_help_and_a_version(self, run: Run, command: str) -> None:
+        assert "--url" in run(f"datanommer-{command}", "--help").stdout
+        assert "2.0.0" in run(f"datanommer-{command}", "--version").stdout
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_command_is_also_a_part_of_datanommer(self, run: Run, command: str) -> None:
+        alone = run(f"datanommer-{command}", "--help").stdout.splitlines()
+        together = run("datanommer", command, "--help").stdout.splitlines()
+        assert together[1:] == alone[1:]
+
+    def test_datanommer_lists_its_commands(self, run: Run) -> None:
+        shown = run("datanommer", "--help").stdout
+        assert all(f"\n  {command} " in shown for command in COMMANDS)
+        assert run("datanommer", "no-such-command").returncode == 2
+
+    @pytest.mark.parametrize("command", READING)
+    def test_an_unknown_option_is_a_usage_error(self, run: Run, command: str) -> None:
+        result = run(f"datanommer-{command}", "--no-such-option")
+        assert result.returncode == 2
+
+
+class TestWhereTheDatabaseIs:
+    """A database that is named nowhere else but where the order says is the one that is used."""
+
+    def test_in_the_configuration(self, archive: str, run: Run, tmp_path: Path) -> None:
+        add(envelope())
+        file = config_file(tmp_path, f"config = {{'datanommer.sqlalchemy.url': {archive!r}}}")
+        result = run("datanommer-stats", "--config-filename", file)
+        assert result.stdout == "demo has 1 entries\n"
+
+    def test_in_the_working_folder_as_fedmsg_has_it(
+        self, archive: str, run: Run, tmp_path: Path
+    ) -> None:
+        add(envelope())
+        (tmp_path / "fedmsg.d").mkdir()
+        config_file(tmp_path / "fedmsg.d", f"config = {{'datanommer.sqlalchemy.url': {archive!r}}}")
+        assert run("datanommer-stats", cwd=tmp_path).stdout == "demo has 1 entries\n"
+
+    def test_the_environment_goes_before_the_configuration(
+        self, archive: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add(envelope())
+        file = config_file(tmp_path, "config = {'datanommer.sqlalchemy.url': 'postgresql://x/y'}")
+        monkeypatch.setenv("DATANOMMER_SQLALCHEMY_URL", archive)
+        assert run("datanommer-stats", "--config-filename", file).stdout == "demo has 1 entries\n"
+
+    def test_the_option_goes_before_the_environment(
+        self, archive: str, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add(envelope())
+        monkeypatch.setenv("DATANOMMER_SQLALCHEMY_URL", "postgresql://nobody@127.0.0.1:1/none")
+        assert run("datanommer-stats", "--url", archive).stdout == "demo has 1 entries\n"
+
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+    def test_the_usual_schemes_are_understood(self, archive: str, run: Run, scheme: str) -> None:
+        url = archive.replace("postgresql", scheme, 1)
+        assert run("datanommer-stats", "--url", url).returncode == 0
+
+    def test_nowhere_is_69_and_makes_nothing(self, run: Run, tmp_path: Path) -> None:
+        result = run("datanommer-stats", env={"HOME": str(tmp_path), "PATH": ""})
+        assert result.returncode == 69
+        assert "DATANOMMER_SQLALCHEMY_URL" in result.stderr
+        assert "/etc/fedmsg.d" in result.stderr
+        assert "datanommer-create-db" in result.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_embedded_default_is_made_by_create_db_and_then_used(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+        try:
+            assert run("datanommer-create-db", env=env).returncode == 0
+            result = run("datanommer-stats", env=env)
+            assert (result.returncode, result.stdout) == (0, "")
+            folder = tmp_path / ".local" / "share" / "datanommer"
+            assert f"embedded database embedded://{folder}" in result.stderr
+        finally:
+            run("datanommer-embedded", "stop", env=env)
+
+
+class TestFailures:
+    """Each is one line for people, an exit code, and no traceback."""
+
+    def fails(self, run: Run, *arguments: str, code: int, **options: object) -> str:
+        result = run(*arguments, **options)
+        assert result.returncode == code
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert "Traceback" not in result.stderr
+        assert SECRET not in result.stderr + result.stdout
+        return str(result.stderr)
+
+    @pytest.mark.parametrize("command", [*READING, "create-db"])
+    def test_no_server(self, run: Run, command: str) -> None:
+        url = f"postgresql://somebody:{SECRET}@127.0.0.1:1/none"
+        said = self.fails(run, f"datanommer-{command}", "--url", url, code=69)
+        assert "does not answer" in said
+        assert "127.0.0.1" in said
+
+    def test_no_such_database(self, archive: str, run: Run) -> None:
+        said = self.fails(run, "datanommer-stats", "--url", f"{archive}_not", code=69)
+        assert "does not exist" in said
+
+    def test_a_wrong_role(self, archive: str, run: Run) -> None:
+        url = sa.make_url(archive).set(username="no_such_role", password=SECRET)
+        said = self.fails(
+            run,
+            "datanommer-stats",
+            "--url",
+            url.render_as_string(hide_password=False),
+            code=69,
+        )
+        assert "no_such_role" in said
+
+    @pytest.mark.parametrize(
+        "url", ["nonsense", f"mysql://u:{SECRET}@h/d", f"postgresql://u:{SECRET}@h:port/d", "://"]
+    )
+    def test_a_url_that_is_none(self, run: Run, url: str) -> None:
+        said = self.fails(run, "datanommer-stats", "--url", url, code=1)
+        assert "postgresql://user" in said
+
+    @pytest.mark.parametrize("command", READING)
+    def test_an_empty_database(self, empty_database: str, run: Run, command: str) -> None:
+        said = self.fails(run, f"datanommer-{command}", "--url", empty_database, code=1)
+        assert "datanommer-create-db" in said
+
+    @pytest.mark.parametrize("command", ["stats", "create-db"])
+    def test_a_database_that_is_behind(self, empty_database: str, run: Run, command: str) -> None:
+        migrations.upgrade(create_engine(empty_database), "57be773be52b")
+        said = self.fails(run, f"datanommer-{command}", "--url", empty_database, code=1)
+        assert "steps behind" in said
+        assert "alembic upgrade +1" in said
+
+    @pytest.mark.parametrize(
+        "text",
+        ["config = {", "no_config = 1", "import no_such_module", "config = {'endpoints': 5}"],
+    )
+    def test_a_configuration_that_is_broken(self, run: Run, tmp_path: Path, text: str) -> None:
+        file = config_file(tmp_path, text)
+        said = self.fails(run, "datanommer-stats", "--config-filename", file, code=1)
+        assert file in said
+
+    def test_a_configuration_that_is_not_there(self, run: Run) -> None:
+        said = self.fails(run, "datanommer-stats", "--config-filename", "not-there.py", code=1)
+        assert "not-there.py" in said
+
+    def test_an_interrupt_is_130_and_keeps_what_is_stored(self, archive: str) -> None:
+        process = subprocess.Popen(
+            [script("datanommer-load"), "--url", archive],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write("\n".join(json.dumps(envelope()) for _ in range(1500)))
+        process.stdin.flush()
+        wait_until(lambda: session.query(Message).count() == 1000)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        assert (process.returncode, stderr) == (130, "")
+        assert stdout == "stored 1000, duplicates 0, rejected 0\n"
+
+
+class TestCreateDB:
+    def test_takes_an_empty_database_to_head(self, empty_database: str, run: Run) -> None:
+        assert run("datanommer-create-db", "--url", empty_database).returncode == 0
+        assert run("datanommer-stats", "--url", empty_database).returncode == 0
+
+    def test_again_says_so_and_changes_nothing(self, archive: str, run: Run) -> None:
+        add(envelope())
+        result = run("datanommer-create-db", "--url", archive)
+        assert result.returncode == 0
+        assert "nothing was changed" in result.stderr
+        assert run("datanommer-stats", "--url", archive).stdout == "demo has 1 entries\n"
+
+    def test_prints_no_password(self, empty_database: str, run: Run) -> None:
+        url = sa.make_url(empty_database).set(password=SECRET)
+        result = run("datanommer-create-db", "--url", url.render_as_string(hide_password=False))
+        assert result.returncode == 0
+        assert SECRET not in result.stderr + result.stdout
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to pass in 30 s"
+        session.rollback()
+        time.sleep(0.05)
