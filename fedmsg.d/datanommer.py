@@ -1,0 +1,48 @@
+# datanommer's part of the fedmsg configuration: every key of its own, and the keys of fedmsg that
+# matter to it. In /etc/fedmsg.d/ it goes into force when datanommer.enabled is True. What another
+# file of that folder sets belongs there, and not here a second time.
+config = {
+    # Whether fedmsg-hub stores the messages of the bus in PostgreSQL.
+    "datanommer.enabled": False,
+    #
+    # The database. A password may be in the URL (then let only the hub read this file), or in
+    # ~/.pgpass. embedded:///path/of/a/folder is a server of datanommer's own in that folder.
+    # The environment variable DATANOMMER_SQLALCHEMY_URL goes before it. Without either, fedmsg-hub
+    # does not start. `datanommer-create-db` makes the tables in an empty database.
+    # "datanommer.sqlalchemy.url": "postgresql://datanommer@db.example.com/datanommer",
+    #
+    # Which topics to store: a prefix that ends in *, or a list of those. The default is all.
+    # "datanommer.topic": "*",
+    # "datanommer.topic": ["org.fedoraproject.prod.bodhi.*", "org.fedoraproject.prod.git.*"],
+    #
+    # Whether only messages with a valid signature are stored; what tells which are valid; and who
+    # may send what. Without validate_signatures, none is validated, and the log says so.
+    # "validate_signatures": True,
+    # "crypto_validate_backends": ["x509"],
+    # "ca_cert_location": "/etc/pki/fedmsg/ca.crt",
+    # "crl_location": "/etc/pki/fedmsg/crl.pem",
+    # "routing_policy": {"org.fedoraproject.prod.git.receive": ["shell-pkgs01.example.com"]},
+    # "routing_nitpicky": False,
+    #
+    # The bus: where to listen, and at most how many messages may wait in a socket. More than 0,
+    # which means no limit, does not work with current versions of ZeroMQ.
+    # "zmq_enabled": True,
+    # "endpoints": {"bodhi.app01": ["tcp://app01.example.com:3000"]},
+    # "high_water_mark": 0,
+    #
+    # What the topics of your own bus begin with: fedmsg.meta, which tells the users and packages
+    # of a message, looks at no others. The defaults are those of Fedora.
+    # "topic_prefix": "org.fedoraproject",
+    # "environment": "prod",
+    #
+    # How many threads store messages. More than one gains nothing, and loses the order.
+    # "moksha.workers_per_consumer": 1,
+    #
+    # Where the hub notes the last message that it took, and where it then fetches those that it
+    # missed while it was down. With these it stores a tenth as fast: the note is a file.
+    # "status_directory": "/var/run/fedmsg/status",
+    # "datagrepper_url": "https://apps.example.com/datagrepper/raw",
+    #
+    # Where the hub tells about itself every five seconds; `fedmsg-check` reads it.
+    # "moksha.monitoring.socket": "ipc:///var/run/fedmsg/monitoring-fedmsg-hub.socket",
+}

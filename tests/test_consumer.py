@@ -1,0 +1,292 @@
+"""What crosses a real bus is stored by a real fedmsg-hub."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fedmsg.crypto
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from bus import Archive, Bus, eventually, happens
+from certificates import Authority
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from shell import Run, script
+
+NOWHERE = "postgresql://somebody:s3cret@127.0.0.1:1/nowhere"
+
+
+@pytest.fixture
+def quiet_bus(tmp_path: Path) -> Iterator[Bus]:
+    """A bus whose configuration names no database."""
+    bus = Bus(tmp_path)
+    yield bus
+    bus.close()
+
+
+@pytest.fixture
+def bus(quiet_bus: Bus, database: str) -> Bus:
+    quiet_bus.config["datanommer.sqlalchemy.url"] = database
+    return quiet_bus
+
+
+@pytest.fixture
+def archive(database: str) -> Iterator[Archive]:
+    archive = Archive(database)
+    yield archive
+    archive.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    authority = Authority(tmp_path_factory.mktemp("pki"))
+    authority.issue("shell.test")
+    return authority
+
+
+@pytest.fixture
+def signing(authority: Authority) -> dict[str, Any]:
+    """The configuration of a bus where messages are signed."""
+    host = socket.gethostname().split(".", 1)[0]
+    return {
+        "sign_messages": True,
+        "validate_signatures": True,
+        "crypto_backend": "x509",
+        "crypto_validate_backends": ["x509"],
+        "ssldir": str(authority.folder),
+        "ca_cert_location": str(authority.folder / "ca.crt"),
+        "crl_location": str(authority.folder / "crl.pem"),
+        "certnames": {f"shell.{host}": "shell.test"},
+    }
+
+
+@pytest.fixture
+def sign(signing: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Sign a message as fedmsg does."""
+
+    def sign(message: dict[str, Any]) -> dict[str, Any]:
+        body = fedmsg.crypto.sign(dict(message["body"]), certname="shell.test", **signing)
+        return {**message, "body": body}
+
+    return sign
+
+
+def test_a_message_is_stored_exactly_as_it_was_sent(bus: Bus, archive: Archive) -> None:
+    sent = envelope(msg={"text": "w\u00f6rld \u0000", "numbers": [1e22, -0.0, 10**30, None]})
+    bus.start_hub()
+    bus.publisher.publish(sent)
+    stored = archive.wait_for(sent)
+    # As text, because -0.0 == 0.0 and 1.0 == 1.
+    assert json.dumps(stored.body, sort_keys=True) == json.dumps(sent["body"], sort_keys=True)
+
+
+def test_messages_are_stored_in_the_order_they_were_sent(bus: Bus, archive: Archive) -> None:
+    sent = [envelope() for _ in range(200)]
+    bus.start_hub()
+    bus.publisher.publish(*sent)
+    archive.wait_for(sent[-1])
+    assert [message.body for message in archive.messages()] == [each["body"] for each in sent]
+
+
+def test_what_fedmsg_sends_through_a_relay_is_stored(bus: Bus, archive: Archive) -> None:
+    publish = (
+        "import fedmsg; fedmsg.init(name='relay_inbound', active=True);"
+        "fedmsg.publish(modname='demo', topic='hello', msg={'to': 'w\u00f6rld'})"
+    )
+    bus.start_relay()
+    bus.start_hub()
+    for command in (
+        [sys.executable, "-W", "ignore", "-c", publish],
+        [script("fedmsg-logger"), "--message", "Hai there."],
+    ):
+        _publish_until_stored(command, bus, archive)
+    contents = {message.topic: message.msg for message in archive.messages()}
+    assert contents == {
+        "org.fedoraproject.dev.demo.hello": {"to": "w\u00f6rld"},
+        "org.fedoraproject.dev.logger.log": {"log": "Hai there."},
+    }
+
+
+def test_a_signed_line_of_fedmsg_logger_still_verifies_in_the_archive(
+    bus: Bus, archive: Archive, signing: dict[str, Any]
+) -> None:
+    bus.config.update(signing)
+    bus.start_relay()
+    bus.start_hub()
+    _publish_until_stored([script("fedmsg-logger"), "--message", "Hai there."], bus, archive)
+    assert fedmsg.crypto.validate(archive.messages()[0].body, **signing)
+
+
+def test_only_messages_with_a_good_signature_are_stored(
+    bus: Bus,
+    archive: Archive,
+    signing: dict[str, Any],
+    sign: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    bus.config.update(signing)
+    unsigned = envelope()
+    tampered, malformed, not_base64, elsewhere = (sign(envelope()) for _ in range(4))
+    tampered["body"]["msg"] = "something else"
+    malformed["body"]["certificate"] = "bm8gY2VydGlmaWNhdGU=\n"
+    not_base64["body"]["signature"] = "x"
+    elsewhere["topic"] = "org.example.dev.demo.other"
+    good = sign(envelope(msg={"numbers": [1e22, -0.0], "text": "w\u00f6rld"}))
+    bus.start_hub()
+    bus.publisher.publish(unsigned, tampered, malformed, not_base64, elsewhere, good)
+
+    stored = archive.wait_for(good)
+    assert stored.body == good["body"]
+    assert fedmsg.crypto.validate(stored.body, **signing)
+    assert len(archive.messages()) == 1
+
+
+def test_users_and_packages_are_those_that_fedmsg_meta_finds(bus: Bus, archive: Archive) -> None:
+    sent = envelope(BODHI_TOPIC, msg=BODHI_MSG)
+    bus.start_hub()
+    bus.publisher.publish(sent)
+    stored = archive.wait_for(sent)
+    assert [user.name for user in stored.users] == ["ralph"]
+    assert [package.name for package in stored.packages] == ["xmonad"]
+
+
+def test_what_is_no_message_harms_nothing_that_comes_after(bus: Bus, archive: Archive) -> None:
+    bus.start_hub()
+    first, last = envelope(), envelope()
+    bus.publisher.publish(first)
+    bus.publisher.send("one part")
+    bus.publisher.send(first["topic"], "three", "parts")
+    bus.publisher.send(first["topic"], b"\xff\xfe")
+    bus.publisher.send(b"\xff\xfe", "{}")
+    for payload in ("no JSON", "[" * 100_000, "[]", '{"no": "topic"}'):
+        bus.publisher.send(first["topic"], payload)
+    bus.publisher.publish(last)
+
+    archive.wait_for(last)
+    stored = archive.messages()
+    assert [stored[0].body, stored[-1].body] == [first["body"], last["body"]]
+    # What JSON there is, or else the text, becomes the content of a message.
+    between = [message.msg for message in stored[1:-1]]
+    assert between == ["no JSON", "[" * 100_000, [], {"no": "topic"}]
+
+
+def test_what_cannot_be_stored_is_kept_apart_and_logged_without_its_content(
+    bus: Bus, archive: Archive
+) -> None:
+    first, invalid, last = envelope(), envelope(msg=["top secret", float("nan")]), envelope()
+    conflict = {**first, "body": {**first["body"], "msg": "top secret"}}
+    hub = bus.start_hub()
+    bus.publisher.publish(first, invalid, first, conflict, last)
+
+    archive.wait_for(last)
+    assert [message.body for message in archive.messages()] == [first["body"], last["body"]]
+    ids = {"invalid": invalid["body"]["msg_id"], "conflict": first["body"]["msg_id"]}
+    assert {reject.kind: reject.msg_id for reject in archive.rejected()} == ids
+    for kind, msg_id in ids.items():
+        assert f"Rejected ({kind}): msg_id '{msg_id}', topic '{first['topic']}'" in hub.log
+    assert "top secret" not in hub.log
+
+
+def test_only_the_topics_of_the_configuration_are_stored(bus: Bus, archive: Archive) -> None:
+    bus.config["datanommer.topic"] = ["org.example.dev.bodhi.*", "org.example.stg.*"]
+    wanted = [envelope("org.example.dev.bodhi.new"), envelope("org.example.stg.demo.hello")]
+    bus.start_hub()
+    bus.publisher.wait_for_subscriber()  # once more, for the second topic
+    bus.publisher.publish(envelope("org.example.dev.demo.hello"), *wanted)
+    archive.wait_for(wanted[-1])
+    assert [message.body for message in archive.messages()] == [each["body"] for each in wanted]
+
+
+def test_the_hub_says_which_database_it_writes_to_and_not_the_password(
+    bus: Bus, database: str
+) -> None:
+    with_password = sa.make_url(database).set(password="s3cret")
+    bus.config["datanommer.sqlalchemy.url"] = with_password.render_as_string(hide_password=False)
+    hub = bus.start_hub()
+    hub.wait_until_it_says("datanommer writes to postgresql")
+    assert f"/{with_password.database}" in hub.log
+    assert "named by datanommer.sqlalchemy.url in the fedmsg configuration" in hub.log
+    assert "s3cret" not in hub.log
+
+
+def test_without_validate_signatures_the_hub_says_so_and_stores(bus: Bus, archive: Archive) -> None:
+    del bus.config["validate_signatures"]
+    sent = envelope()
+    hub = bus.start_hub()
+    bus.publisher.publish(sent)
+    archive.wait_for(sent)
+    assert "Signatures are not validated" in hub.log
+    assert "Set validate_signatures" in hub.log
+
+
+def test_a_hub_where_it_is_not_enabled_runs_without_it(quiet_bus: Bus) -> None:
+    del quiet_bus.config["datanommer.enabled"]
+    hub = quiet_bus.start("fedmsg-hub")
+    hub.wait_until_it_says("Running the MokshaHub reactor")
+    assert "disabled by config - datanommer.consumer.nommer:Nommer" in hub.log
+    assert "datanommer writes to" not in hub.log
+    assert not quiet_bus.publisher.has_new_subscriber(0.2)
+    assert hub.is_alive
+
+
+def test_a_hub_without_a_database_ends(quiet_bus: Bus) -> None:
+    _assert_that_the_hub_ends(quiet_bus, 69, "No database is named")
+
+
+def test_a_hub_whose_database_does_not_answer_ends(quiet_bus: Bus) -> None:
+    quiet_bus.config["datanommer.sqlalchemy.url"] = NOWHERE
+    _assert_that_the_hub_ends(quiet_bus, 69, "does not answer")
+
+
+def test_a_hub_whose_database_is_empty_ends(quiet_bus: Bus, empty_database: str) -> None:
+    quiet_bus.config["datanommer.sqlalchemy.url"] = empty_database
+    _assert_that_the_hub_ends(quiet_bus, 1, "datanommer-create-db")
+
+
+def test_a_hub_whose_database_is_behind_ends(quiet_bus: Bus, run: Run, empty_database: str) -> None:
+    upgraded = run("datanommer-create-db", "--url", empty_database)
+    assert upgraded.returncode == 0, upgraded.stderr
+    _set_revision(empty_database, "57be773be52b")
+    quiet_bus.config["datanommer.sqlalchemy.url"] = empty_database
+    _assert_that_the_hub_ends(quiet_bus, 1, "alembic upgrade +1")
+
+
+def test_a_hub_with_topics_that_are_none_ends(quiet_bus: Bus) -> None:
+    quiet_bus.config["datanommer.topic"] = ["org.example.*", None]
+    _assert_that_the_hub_ends(quiet_bus, 1, "datanommer.topic")
+
+
+def _assert_that_the_hub_ends(bus: Bus, exit_code: int, reason: str) -> None:
+    hub = bus.start("fedmsg-hub")
+    assert hub.exit_code() == exit_code, hub.log
+    told = [line for line in hub.log.splitlines() if "CRITICAL" in line]
+    assert len(told) == 1, hub.log
+    assert "datanommer cannot start" in told[0]
+    assert reason in told[0]
+    assert "Traceback" not in hub.log
+    assert "s3cret" not in hub.log
+    assert not bus.publisher.has_new_subscriber(0)
+
+
+def _set_revision(url: str, revision: str) -> None:
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = %s", [revision])
+    connection.close()
+
+
+def _publish_until_stored(command: list[str], bus: Bus, archive: Archive) -> None:
+    """Publish again until a message arrives: a PUB socket drops what nobody has joined for yet."""
+
+    before = len(archive.messages())
+
+    def arrives() -> bool:
+        subprocess.run(command, cwd=bus.folder, check=True, capture_output=True, timeout=60)
+        return happens(lambda: len(archive.messages()) > before, 5)
+
+    eventually(arrives, "a message")
