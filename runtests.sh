@@ -1,0 +1,195 @@
+#!/bin/bash
+# usage: ./runtests.sh [OPTION OF pytest ...]        such as: ./runtests.sh -k dump
+#
+# Lint, types and tests. The tests run against the wheels, built from a clean copy and installed;
+# on the embedded PostgreSQL, and those that use a database once more on the PostgreSQL at
+# 127.0.0.1:5432, where one answers. Needs Python 3.11 or later, git and pip's index.
+#
+#   VENV              the virtual environment; made where it is missing (default: .venv-tests)
+#   PYTHON            the interpreter that makes it (default: the first python3 that is new enough)
+#   PGUSER            the role to use at 127.0.0.1:5432 (default: your name, else postgres), and
+#   PGPASSWORD        its password; it must be allowed to create databases
+#   REQUIRE_SERVICES  set to 1: fail where a test would be skipped because a service is missing
+set -euo pipefail
+
+VENV=$(realpath -m "${VENV:-$(dirname "${BASH_SOURCE[0]}")/.venv-tests}")
+cd "$(dirname "${BASH_SOURCE[0]}")"
+ARTIFACTS=$VENV/artifacts
+DEPENDENCIES=$ARTIFACTS/dependencies
+PACKAGES=(datanommer.models/datanommer datanommer.consumer/datanommer datanommer.commands/datanommer)
+WANTED='datanommer[embedded,fedora]==2.0.0'
+
+# What is tested is what is installed, whatever the caller's Python is told to look at.
+unset PYTHONPATH PYTHONHOME
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+export RUFF_CACHE_DIR=$VENV/cache/ruff MYPY_CACHE_DIR=$VENV/cache/mypy
+export HYPOTHESIS_STORAGE_DIRECTORY=$VENV/cache/hypothesis
+
+summary=()
+failed=0
+
+say() { printf '\n==> %s\n' "$*"; }
+give_up() {
+    echo "runtests.sh: $*" >&2
+    exit 1
+}
+
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {
+    local name
+    for name in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if is_new_enough "$name"; then
+            command -v "$name"
+            return
+        fi
+    done
+    give_up "Python 3.11 or later is needed: name it with PYTHON=/path/of/python3."
+}
+
+make_venv() {
+    if [[ ! -x $VENV/bin/pip ]]; then
+        local python
+        python=$(find_python)
+        say "making $VENV with $python"
+        "$python" -m venv "$VENV" || give_up "cannot make the virtual environment $VENV."
+    fi
+    is_new_enough "$VENV/bin/python" || give_up "$VENV has a Python before 3.11: remove it."
+    mkdir -p "$DEPENDENCIES"
+    echo '*' >"$VENV/.gitignore"
+}
+
+# What a step was done for is kept beside what it made; the same again need not be done again.
+is_done() { [[ $(cat "$VENV/$1.done" 2>/dev/null) == "$2" ]]; }
+
+digest_of_sources() {
+    local copy
+    copy=$(mktemp -d)
+    packaging/clean-copy.sh "$copy"
+    tar --create --directory="$copy" --sort=name --mtime=@0 --owner=0 --group=0 \
+        alembic alembic.ini datanommer.{models,consumer,commands} setup.py pyproject.toml \
+        MANIFEST.in LICENSE README.rst packaging/build-dists.sh | sha256sum
+    rm -rf "$copy"
+}
+
+digest_of_requirements() {
+    { "$VENV/bin/python" -VV && cat tests/requirements.txt setup.py datanommer.*/setup.py; } |
+        sha256sum
+}
+
+build_wheels() {
+    say "building the wheels"
+    rm -f "$ARTIFACTS"/datanommer*
+    PYTHON=$VENV/bin/python packaging/build-dists.sh "$ARTIFACTS" --no-isolation
+}
+
+fetch_dependencies() {
+    say "fetching what datanommer and the tests need"
+    "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --find-links "$ARTIFACTS" \
+        -r tests/requirements.txt "$WANTED"
+    rm -f "$DEPENDENCIES"/datanommer*
+}
+
+install() {
+    local sources requirements
+    requirements=$(digest_of_requirements)
+    sources=$(digest_of_sources)
+    if is_done dependencies "$requirements" && is_done install "$sources"; then return; fi
+    rm -f "$VENV/install.done"
+    if ! is_done dependencies "$requirements"; then
+        rm -rf "$VENV/dependencies.done" "$DEPENDENCIES"
+        "$VENV/bin/pip" install -qq -r tests/requirements.txt
+        build_wheels
+        fetch_dependencies
+    else
+        build_wheels
+    fi
+    say "installing the wheels"
+    "$VENV/bin/pip" install -qq --no-index --find-links "$ARTIFACTS" \
+        --find-links "$DEPENDENCIES" -r tests/requirements.txt "$WANTED"
+    "$VENV/bin/pip" install -qq --no-index --no-deps --force-reinstall "$ARTIFACTS"/*.whl
+    echo "$requirements" >"$VENV/dependencies.done"
+    echo "$sources" >"$VENV/install.done"
+}
+
+note() {
+    summary+=("$1: $2")
+    if [[ $1 == FAILED ]]; then failed=1; fi
+}
+
+check() {
+    local name=$1
+    shift
+    say "$name"
+    if "$VENV/bin/$@"; then note passed "$name"; else note FAILED "$name"; fi
+}
+
+run_pytest() {
+    local name=$1 code=0 color=auto
+    shift
+    if [[ -t 1 ]]; then color=yes; fi
+    say "$name"
+    "$VENV/bin/pytest" -n auto --maxprocesses 8 --artifacts="$ARTIFACTS" --color "$color" \
+        -o cache_dir="$VENV/cache/pytest" "$@" | tee "$VENV/pytest.out" || code=$?
+    closing+=("$(tail -n 1 "$VENV/pytest.out")")
+    return "$code"
+}
+
+# Prints the URL of the PostgreSQL at 127.0.0.1:5432, with a role that may create databases.
+find_server() {
+    "$VENV/bin/python" - <<'PYTHON'
+import getpass, os, sys, urllib.parse
+import psycopg2
+
+password = os.environ.pop("PGPASSWORD", None)
+reasons = []
+for role in dict.fromkeys([os.environ.get("PGUSER") or getpass.getuser(), "postgres"]):
+    try:
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=5432, user=role, password=password, dbname="postgres",
+            connect_timeout=5,
+        )
+    except psycopg2.OperationalError as error:
+        reasons.append(" ".join(str(error).split()))
+        continue
+    cursor = connection.cursor()
+    cursor.execute("SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user")
+    if cursor.fetchone()[0]:
+        secret = f":{urllib.parse.quote(password, safe='')}" if password else ""
+        print(f"postgresql://{urllib.parse.quote(role, safe='')}{secret}@127.0.0.1:5432/postgres")
+        sys.exit()
+    reasons.append(f"the role {role} may not create databases")
+sys.exit("; ".join(reasons))
+PYTHON
+}
+
+test_on_server() {
+    local name="database tests on the PostgreSQL at 127.0.0.1:5432" url code=0
+    if ! url=$(find_server); then
+        say "$name: skipped, for the reason above"
+        if [[ -n ${REQUIRE_SERVICES:-} ]]; then note FAILED "$name"; else note SKIPPED "$name"; fi
+        return
+    fi
+    # By the environment and not as an argument, which everybody on the machine could read.
+    PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} --server=$url" run_pytest "$name" -m database "$@" || code=$?
+    case $code in
+        0) note passed "$name" ;;
+        5) note passed "$name (there is none among those that were asked for)" ;;
+        *) note FAILED "$name" ;;
+    esac
+}
+
+closing=()
+make_venv
+install
+check "ruff check" ruff check
+check "ruff format" ruff format --check
+check "types" mypy "${PACKAGES[@]}"
+check "types of the tests" mypy --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls tests
+name="tests on the embedded PostgreSQL"
+if run_pytest "$name" "$@"; then note passed "$name"; else note FAILED "$name"; fi
+test_on_server "$@"
+
+say "summary"
+printf '%s\n' "${summary[@]}" "${closing[@]}"
+exit "$failed"
