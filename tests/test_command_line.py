@@ -129,7 +129,10 @@ class TestFailures:
         assert "127.0.0.1" in said
 
     def test_no_such_database(self, archive: str, run: Run) -> None:
-        said = self.fails(run, "datanommer-stats", "--url", f"{archive}_not", code=69)
+        url = sa.make_url(archive).set(database="no_such_database")
+        said = self.fails(
+            run, "datanommer-stats", "--url", url.render_as_string(hide_password=False), code=69
+        )
         assert "does not exist" in said
 
     def test_a_wrong_role(self, archive: str, run: Run) -> None:
@@ -144,7 +147,14 @@ class TestFailures:
         assert "no_such_role" in said
 
     @pytest.mark.parametrize(
-        "url", ["nonsense", f"mysql://u:{SECRET}@h/d", f"postgresql://u:{SECRET}@h:port/d", "://"]
+        "url",
+        [
+            "nonsense",
+            f"mysql://u:{SECRET}@h/d",
+            f"postgresql://u:{SECRET}@h:port/d",
+            f"postgresql://u:{SECRET}@/d?host=h&port=x",
+            "://",
+        ],
     )
     def test_a_url_that_is_none(self, run: Run, url: str) -> None:
         said = self.fails(run, "datanommer-stats", "--url", url, code=1)

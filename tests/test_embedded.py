@@ -15,6 +15,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -93,7 +94,7 @@ def _kill(folder: Path) -> int:
 _START = "import sys, pathlib; from datanommer.models import embedded; "
 
 
-def _python(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+def _python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
         [sys.executable, "-c", _START + code, *map(str, arguments)],
@@ -283,7 +284,7 @@ def test_a_socket_that_was_cleaned_away_comes_back(used_folder):
 
 def test_everything_lies_in_folders_of_mode_0700(folder):
     url = sa.make_url(embedded.start(folder))
-    directory = Path(url.query["host"])
+    directory = Path(str(url.query["host"]))
     for private in (folder, folder / "postgresql", directory, folder / "postgresql/data"):
         assert _mode(private) == 0o700, private
 
@@ -335,7 +336,7 @@ def test_any_name_of_a_folder_works(home, name):
 def test_a_path_too_long_for_a_socket_gets_a_private_folder_elsewhere(home):
     folder = home / ("long" * 25) / ("path" * 25) / "server"
     url = embedded.start(folder)
-    directory = Path(sa.make_url(url).query["host"])
+    directory = Path(str(sa.make_url(url).query["host"]))
     assert len(bytes(directory / ".s.PGSQL.5432")) <= 107
     assert _mode(directory) == 0o700
     assert _mode(directory.parent) == 0o700
@@ -444,7 +445,7 @@ def test_others_cannot_reach_the_server_of_root_not_even_as_its_user(used_folder
     url = sa.make_url(embedded.start(used_folder))
     user = (used_folder / "postgresql/data").stat().st_uid
     entered = subprocess.run(
-        ["ls", url.query["host"]], user=user, extra_groups=[], capture_output=True, check=False
+        ["ls", str(url.query["host"])], user=user, extra_groups=[], capture_output=True, check=False
     )
     assert entered.returncode != 0
 

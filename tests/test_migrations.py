@@ -11,6 +11,7 @@ import threading
 import uuid
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -36,7 +37,7 @@ def deep(levels: int) -> str:
 
 
 #: What is carried over, by msg_id.
-CARRIED = {
+CARRIED: dict[str, dict[str, Any]] = {
     "2013-plain": {
         "_msg": json.dumps(MESSAGE),
         "users": ["ralph", "bowl"],
@@ -63,7 +64,7 @@ CARRIED = {
     "2013-long-name": {"users": ["u" * 1025, "kept"]},
 }
 #: What is not, with a word of the reason.
-REJECTED = {
+REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "2013-no-json": ({"_msg": "{'a': 1}", "users": ["ralph"], "packages": ["vim"]}, "not JSON"),
     "2013-empty": ({"_msg": ""}, "not JSON"),
     "2013-nan": ({"_msg": '{"a": NaN}'}, "NaN"),
@@ -159,7 +160,7 @@ def test_classic_messages_are_carried_over_as_they_were(upgraded):
     )
     assert [row[0] for row in rows] == list(CARRIED)
     for row in rows:
-        classic = {
+        classic: dict[str, Any] = {
             "topic": "org.fedoraproject.prod.bodhi.update.request.testing",
             "i": 1,
             "category": "bodhi",
@@ -529,7 +530,7 @@ def test_two_who_upgrade_at_once_take_turns(empty_database):
     make(empty_database)
     fill(empty_database)
     script = Path(sys.executable).with_name("alembic")
-    command = [script, "-c", INI, "-x", f"url={empty_database}", "upgrade", "head"]
+    command = [str(script), "-c", str(INI), "-x", f"url={empty_database}", "upgrade", "head"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for one in both:
         _, said = one.communicate(timeout=60)

@@ -148,7 +148,10 @@ def upgrade() -> None:
         "SELECT setval(pg_get_serial_sequence('messages', 'id'), max(id)) FROM classic_messages "
         "HAVING max(id) > 0"
     )
-    cursor.execute("ANALYZE messages, user_messages, package_messages, users, packages")
+    if total:
+        # Not while they are empty: the planner would take them for empty until the next ANALYZE,
+        # and every foreign key would be checked by reading the whole table.
+        cursor.execute("ANALYZE messages, user_messages, package_messages, users, packages")
 
 
 def downgrade() -> None:

@@ -99,7 +99,9 @@ def _parse(url: str) -> sa.URL:
         scheme = _DRIVER
     try:
         parsed = sa.make_url(scheme + colon + rest)
-    except (sa.exc.ArgumentError, ValueError):
+        # What the driver makes of it can fail as well: a port that is no number, say.
+        parsed.get_dialect()().create_connect_args(parsed)
+    except (sa.exc.SQLAlchemyError, ValueError):
         # The error of SQLAlchemy prints the URL, and a password may be in it.
         parsed = None
     if parsed is None or parsed.drivername != _DRIVER:

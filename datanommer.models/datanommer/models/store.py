@@ -54,6 +54,8 @@ class Reject:
         reason: why, in words.
         raw: what was received.
         sha256: what makes two rejects the same.
+        msg_id: the id, if it has one that is text, made fit for a text column.
+        topic: the topic, likewise.
     """
 
     kind: str
@@ -121,11 +123,11 @@ def reject(received: Any, error: NotStorable) -> Reject:
     written = received if isinstance(received, bytes) else raw.dumps(received)
     return Reject(
         kind=error.kind,
-        reason=error.reason,
+        reason=_safe(error.reason) or "",
         raw=written,
         sha256=hashlib.sha256(written).digest(),
-        msg_id=body.get("msg_id"),
-        topic=body.get("topic", outer.get("topic")),
+        msg_id=_safe(body.get("msg_id")),
+        topic=_safe(body.get("topic", outer.get("topic"))),
     )
 
 
@@ -317,10 +319,10 @@ def _insert_rejects(connection: sa.Connection, rejects: Sequence[Reject]) -> Non
         [
             (
                 psycopg2.Binary(key),
-                _safe(reject.msg_id),
-                _safe(reject.topic),
+                reject.msg_id,
+                reject.topic,
                 reject.kind,
-                _safe(reject.reason),
+                reject.reason,
                 psycopg2.Binary(reject.raw),
                 times[key],
             )
