@@ -7,7 +7,17 @@ from setuptools import find_namespace_packages, setup
 from setuptools.command.build import build
 
 HERE = Path(__file__).parent
-COMMANDS = ["create_db", "dump", "embedded", "latest", "load", "stats"]
+COMMANDS = [
+    "create_db",
+    "dump",
+    "embedded",
+    "latest",
+    "load",
+    "rejected",
+    "spool",
+    "stats",
+    "verify",
+]
 
 
 class FreshBuild(build):

@@ -32,15 +32,16 @@ setup(
     package_data={
         "datanommer.models": [
             "py.typed",
+            "roles.sql",
             "alembic.ini",
             "alembic/*.py",
             "alembic/*.mako",
             "alembic/versions/*.py",
         ]
     },
-    # Admins run alembic from /usr/share/datanommer.models.
+    # Admins run alembic and roles.sql from /usr/share/datanommer.models.
     data_files=[
-        ("share/datanommer.models", ["alembic.ini"]),
+        ("share/datanommer.models", ["alembic.ini", "datanommer/models/roles.sql"]),
         ("share/datanommer.models/alembic", ["alembic/env.py", "alembic/script.py.mako"]),
         (
             "share/datanommer.models/alembic/versions",
@@ -52,7 +53,12 @@ setup(
         "SQLAlchemy>=2.1,<2.2",
         "psycopg2-binary",
         "alembic",
-        "fedmsg==1.1.7",
+        # crypto_ng: signatures, with cryptography; the older extra, crypto, does not build.
+        "fedmsg[crypto_ng]==1.1.7",
+        # 42: the first whose certificates say their times with a zone.
+        "cryptography>=42",
+        # 24.3 took out load_crl: fedmsg would refuse every signed message.
+        "pyOpenSSL<24.3",
         # fedmsg.meta finds its processors through pkg_resources, which setuptools 82 took out;
         # up to 75.8.1 it does not find distributions with a dot in their name.
         "setuptools>=75.8.2,<82",

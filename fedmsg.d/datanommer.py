@@ -15,6 +15,15 @@ config = {
     # "datanommer.topic": "*",
     # "datanommer.topic": ["org.fedoraproject.prod.bodhi.*", "org.fedoraproject.prod.git.*"],
     #
+    # The most messages of one transaction. On a quiet bus, each is stored alone and at once.
+    # "datanommer.batch_size": 1000,
+    #
+    # Where messages wait while the database is away, the most that this takes (in bytes), and
+    # what it leaves free on its disk. Each hub needs a folder of its own.
+    # "datanommer.spool_dir": "/var/spool/datanommer",
+    # "datanommer.spool_max_bytes": 10 * 1024**3,
+    # "datanommer.spool_min_free_bytes": 512 * 1024**2,
+    #
     # Whether only messages with a valid signature are stored; what tells which are valid; and who
     # may send what. Without validate_signatures, none is validated, and the log says so.
     # "validate_signatures": True,

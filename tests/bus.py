@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -66,6 +67,9 @@ class Daemon:
         """Wait for its end."""
         return self._process.wait(PATIENCE)
 
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -80,6 +84,7 @@ class Publisher:
     def __init__(self) -> None:
         self._socket: zmq.SyncSocket = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, 0)  # drop nothing where a hub is slow
         port: int = self._socket.bind_to_random_port("tcp://127.0.0.1")
         self.endpoint = f"tcp://127.0.0.1:{port}"
 
@@ -120,6 +125,7 @@ class Bus:
             "validate_signatures": False,
             "endpoints": {"test": [self.publisher.endpoint]},
             "datanommer.enabled": True,
+            "datanommer.spool_dir": str(folder / "spool"),
         }
 
     def start(self, command: str, *arguments: str) -> Daemon:

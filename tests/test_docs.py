@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -38,10 +39,36 @@ def options_of(command: click.Command) -> set[str]:
     return {name for option in command.params for name in option.opts if name.startswith("--")}
 
 
+def sub_commands_of(command: click.Command) -> Mapping[str, click.Command]:
+    """The commands of a group by their names; of any other command, itself, without a name."""
+    return command.commands if isinstance(command, click.Group) else {"": command}
+
+
+def documented_options(text: str, sub_command: str) -> set[str]:
+    """The options that a section defines for a sub-command: those that name it, or none."""
+    terms = re.findall(r"^``(--[a-z-]+)[^`]*``(?: \((.*)\))?$", text, re.MULTILINE)
+    return {option for option, of in terms if not of or f"``{sub_command}``" in of}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_option_of_a_command_is_documented_and_no_other(name: str) -> None:
-    documented = set(re.findall(r"^``(--[a-z-]+)", section(f"datanommer-{name}"), re.MULTILINE))
-    assert documented == options_of(command_of(name)) - COMMON
+    text = section(f"datanommer-{name}")
+    for sub_command, command in sub_commands_of(command_of(name)).items():
+        assert documented_options(text, sub_command) == options_of(command) - COMMON, sub_command
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_sub_command_is_documented_with_its_arguments_and_no_other(name: str) -> None:
+    documented = set(re.findall(r"^``([a-z][^`]*)``$", section(f"datanommer-{name}"), re.MULTILINE))
+    assert documented == {
+        " ".join([sub_command, *(each.metavar for each in arguments_of(command) if each.metavar)])
+        for sub_command, command in sub_commands_of(command_of(name)).items()
+        if sub_command
+    }
+
+
+def arguments_of(command: click.Command) -> list[click.Argument]:
+    return [each for each in command.params if isinstance(each, click.Argument)]
 
 
 def test_the_options_that_all_commands_have_are_documented() -> None:
@@ -53,10 +80,11 @@ def test_the_options_that_all_commands_have_are_documented() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_and_option_has_help(name: str) -> None:
-    command = command_of(name)
-    assert command.help
-    for option in command.params:
-        assert isinstance(option, click.Argument) or option.help, option.name
+    assert command_of(name).help
+    for sub_command, command in sub_commands_of(command_of(name)).items():
+        assert command.help, sub_command
+        for option in command.params:
+            assert isinstance(option, click.Argument) or option.help, (sub_command, option.name)
 
 
 def test_each_key_of_the_configuration_is_documented_and_in_the_example() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from datanommer.commands.cli import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 VERSION = "2.0.0"
 CODE = ["datanommer.models", "datanommer.consumer", "datanommer.commands"]
@@ -28,6 +30,9 @@ MIGRATIONS = {
         *(ROOT / "alembic" / "versions").glob("*.py"),
     ]
 }
+ROLES = (ROOT / "datanommer.models" / "datanommer" / "models" / "roles.sql").read_bytes()
+#: What share/datanommer.models/ has for the admin.
+SHARED = {**MIGRATIONS, "roles.sql": ROLES}
 
 
 def succeed(*command: object, cwd: Path | None = None, **environment: str) -> str:
@@ -151,7 +156,8 @@ def test_the_wheel_of_the_models_has_the_migrations_of_the_checkout(artifacts: P
         path: text for path, text in package.items() if path.startswith("alembic")
     } == MIGRATIONS
     data = built.below(f"datanommer_models-{VERSION}.data/data/share/datanommer.models/")
-    assert data == MIGRATIONS
+    assert data == SHARED
+    assert package["roles.sql"] == ROLES
     assert any(path.startswith("alembic/versions/") for path in MIGRATIONS)
 
 
@@ -267,7 +273,7 @@ def test_the_models_bring_what_they_need_and_no_more(venv: Venv, empty_database:
     alembic = [venv.folder / "bin" / "alembic", "-x", f"url={empty_database}"]
     succeed(*alembic, "upgrade", "+1", cwd=folder)
     assert "57be773be52b" in succeed(*alembic, "current", cwd=folder)
-    assert below(folder) == MIGRATIONS
+    assert below(folder) == SHARED
 
 
 def test_the_consumer_brings_what_it_needs_and_no_more(venv: Venv) -> None:
@@ -294,7 +300,7 @@ def test_the_commands_bring_what_they_need_and_no_more(venv: Venv) -> None:
     installed = venv.installed()
     assert installed["datanommer-models"] == VERSION
     assert not installed.keys() & {"datanommer-consumer", "moksha-hub", "twisted", *EXTRAS}
-    for command in ["", "-create-db", "-dump", "-embedded", "-latest", "-load", "-stats"]:
+    for command in ["", *(f"-{each}" for each in COMMANDS)]:
         printed = succeed(venv.folder / "bin" / f"datanommer{command}", "--version")
         assert VERSION in printed
 
@@ -376,7 +382,7 @@ class TestRpms:
         assert "/etc/fedmsg.d/datanommer.py cn" in flags.splitlines()
 
     def test_the_files_are_those_of_the_checkout(self, host: Path) -> None:
-        assert below(host / "usr" / "share" / "datanommer.models") == MIGRATIONS
+        assert below(host / "usr" / "share" / "datanommer.models") == SHARED
         for path, origin in {
             "etc/fedmsg.d/datanommer.py": "fedmsg.d/datanommer.py",
             "usr/lib/systemd/system/fedmsg-hub.service.d/datanommer.conf": (

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import datanommer.models
 from datanommer.models import Message, add, add_all, session
+from datanommer.models.database import bound_engine
 from datanommer.models.schema import Certificate, Rejected, Topic
 from envelopes import envelope, without
 
@@ -372,3 +373,24 @@ def test_a_batch_has_a_limit() -> None:
 def test_the_face_hands_on_what_clients_use() -> None:
     for name in datanommer.models.__all__:
         assert getattr(datanommer.models, name) is not None
+
+
+@pytest.mark.usefixtures("archive")
+class TestWhatThisVersionDidNotForesee:
+    """A rule of the database that we do not know stands for anything that it may refuse."""
+
+    @pytest.mark.parametrize("size", [1, 7, 300])
+    def test_a_refused_row_is_found_and_the_others_are_stored(self, size: int) -> None:
+        with bound_engine().begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE messages ADD CHECK (username <> 'poison')")
+        batch = [envelope() for _ in range(size)]
+        poison = [envelope(username="poison"), envelope(username="poison")]
+        mixed = [poison[0], *batch, poison[1]]
+        assert add_all(mixed) == (size, 0, 2)
+        kept = {rejected.msg_id: rejected for rejected in rejects()}
+        for sent in poison:
+            rejected = kept.pop(sent["body"]["msg_id"])
+            assert "messages_username_check" in rejected.reason
+            assert json.loads(rejected.raw)["body"] == sent["body"]
+        assert not kept
+        assert len(stored_bodies()) == size

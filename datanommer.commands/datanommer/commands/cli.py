@@ -8,7 +8,17 @@ import click
 
 from datanommer.commands.options import version_option
 
-COMMANDS = ("create-db", "dump", "embedded", "latest", "load", "stats")
+COMMANDS = (
+    "create-db",
+    "dump",
+    "embedded",
+    "latest",
+    "load",
+    "rejected",
+    "spool",
+    "stats",
+    "verify",
+)
 
 
 class _Commands(click.Group):

@@ -40,9 +40,7 @@ def main(files: tuple[BufferedReader, ...]) -> None:
         for batch in _batches(_items(inputs)):
             counts = counts.plus(store.store(batch))
     finally:
-        click.echo(
-            f"stored {counts.stored}, duplicates {counts.duplicates}, rejected {counts.rejected}"
-        )
+        click.echo(str(counts))
 
 
 def _batches(items: Iterator[Row | Reject]) -> Iterator[list[Row | Reject]]:

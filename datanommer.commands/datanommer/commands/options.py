@@ -22,7 +22,7 @@ _url_option = click.option(
     f"Without it: {URL_VARIABLE}, then {URL_KEY} in the fedmsg configuration, "
     "then the embedded default where it exists.",
 )
-_config_filename_option = click.option(
+config_filename_option = click.option(
     "--config-filename",
     metavar="FILE",
     help="The one fedmsg configuration file to read, instead of /etc/fedmsg.d and the rest.",
@@ -31,7 +31,7 @@ _config_filename_option = click.option(
 
 def database_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--url``, ``--config-filename`` and ``--version``."""
-    for option in (version_option, _config_filename_option, _url_option):
+    for option in (version_option, config_filename_option, _url_option):
         function = option(function)
     return function
 
@@ -42,20 +42,28 @@ def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
     @database_options
     @functools.wraps(function)
     def connected(url: str | None, config_filename: str | None, **rest: Any) -> Any:
-        from datanommer.models import database, extraction, migrations
-
-        _log_to_stderr()
-        location = database.locate(url, config_filename=config_filename)
-        if location.is_default:
-            name = database.describe(location.url)
-            click.echo(f"Using the embedded database {name}.", err=True)
-        engine = database.create_engine(location.url)
-        migrations.require_head(engine)
-        database.init(engine=engine)
-        extraction.configure_from(config_filename)
+        bind(url, config_filename)
         return function(**rest)
 
     return connected
+
+
+def bind(url: str | None, config_filename: str | None) -> None:
+    """Bind the models to the database that the options name.
+
+    Raises:
+        DatanommerError: there is none, it does not answer, or it is not at head.
+    """
+    from datanommer.models import database, extraction, migrations
+
+    _log_to_stderr()
+    location = database.locate(url, config_filename=config_filename)
+    if location.is_default:
+        click.echo(f"Using the embedded database {database.describe(location.url)}.", err=True)
+    engine = database.create_engine(location.url)
+    migrations.require_head(engine)
+    database.init(engine=engine)
+    extraction.configure_from(config_filename)
 
 
 def _log_to_stderr() -> None:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from fedmsg.consumers import FedmsgConsumer
+from moksha.hub.api.consumer import Consumer
 
 import datanommer.models
-from datanommer.models import database, extraction, migrations, store
-from datanommer.models.errors import ConfigurationError, DatanommerError
-from datanommer.models.message import Row
+from datanommer.consumer import settings, shutdown
+from datanommer.consumer.lines import Lines, name
+from datanommer.consumer.writer import Writer
+from datanommer.models import database, extraction, migrations, spool, store
+from datanommer.models.errors import DatabaseUnavailable, DatanommerError, NotStorable
+from datanommer.models.signatures import Validator
 
-#: The key of the fedmsg configuration that names the topics to listen to.
-TOPIC_KEY = "datanommer.topic"
 _SIGNATURES_KEY = "validate_signatures"
+#: What PostgreSQL ends by itself: a lock or a statement that takes longer only delays the rest,
+#: which waits in the spool meanwhile and is tried again.
+_SESSION = {
+    "lock_timeout": "3s",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "60s",
+}
 
 # Below the logger of fedmsg: wherever a configuration sends the hub's log, this goes there too.
 log = logging.getLogger("fedmsg.consumers.datanommer")
+
+#: What ends a worker, behind all that came before it.
+_END = object()
 
 
 class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
@@ -44,6 +60,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         try:
             self._prepare(hub.config)
             super().__init__(hub)  # subscribes: nothing is taken before all of the above is good
+            shutdown.prepare(self)
         except DatanommerError as error:
             log.critical("datanommer cannot start, and ends the hub. %s", error)
             raise SystemExit(error.exit_code) from None
@@ -52,7 +69,20 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             raise SystemExit(1) from error
 
     def _prepare(self, config: Mapping[str, Any]) -> None:
-        self.topic = _topics(config)
+        self.topic = settings.topics(config)
+        self._batch_size = settings.batch_size(config)
+        self._invalid = 0
+        self._lines = Lines(log)
+        self._is_stopping = False
+        self._ended = threading.Semaphore(0)  # a time for each worker that has
+        self._validator = self._make_validator(config)
+        self._writer = Writer(_bind_models(config), spool.configured(config), self._batch_size)
+        # Here, and not with the first message: several worker threads would race for it.
+        extraction.configure(config)
+
+    def _make_validator(self, config: Mapping[str, Any]) -> Validator | None:
+        if config.get(_SIGNATURES_KEY):
+            return Validator(config)
         if config.get(_SIGNATURES_KEY) is None:
             # fedmsg would look it up in vain, after it has subscribed.
             self.validate_signatures = False
@@ -61,76 +91,183 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                 "they should be. Set %s there.",
                 _SIGNATURES_KEY,
             )
-        _bind_models(config)
-        # Here, and not with the first message: several worker threads would race for it.
-        extraction.configure(config)
+        return None
+
+    def _consume(self, message: dict[str, Any]) -> bool | None:
+        """Take a message from the bus.
+
+        fedmsg validates it here, and moksha again before it is consumed: once is enough. And
+        fedmsg puts the headers of the envelope into the body here, which is then not what was
+        signed: they stay where they are.
+        """
+        handled: bool | None = Consumer._consume(self, message)  # noqa: SLF001
+        return handled
+
+    def _work_loop(self) -> None:
+        """Take all that waits, up to the size of a batch, and store it in one go; then again.
+
+        A quiet bus has batches of one, so that a message is in the database at once.
+        """
+        try:
+            while (batch := self._take())[-1] is not _END:
+                self._work(batch)
+            self._work(batch[:-1])
+        finally:
+            self._ended.release()
+
+    def _take(self) -> list[Any]:
+        batch = [self.incoming.get()]
+        with contextlib.suppress(queue.Empty):
+            while batch[-1] is not _END and len(batch) < self._batch_size:
+                batch.append(self.incoming.get_nowait())
+        return batch
+
+    def _do_work(self, message: dict[str, Any]) -> bool:
+        """Store one message at once, in moksha's blocking mode.
+
+        Returns:
+            Whether it is kept; STOMP acknowledges it then.
+        """
+        return self._work([message])
+
+    def _work(self, messages: list[dict[str, Any]]) -> bool:
+        """What moksha does for a message, for a batch of them; whether all are valid and kept."""
+        start = time.time()
+        self.headcount_out += len(messages)
+        valid = [message for message in messages if self._is_valid(message)]
+        if valid:
+            # The status file holds one message. Until a batch is stored that is its first, from
+            # which on fedmsg fetches again what a crash may have lost.
+            self.pre_consume(valid[0])
+            if self._keep(valid):
+                self.post_consume(valid[-1])
+        if messages:
+            self._times.extend([(time.time() - start) / len(messages)] * len(messages))
+        return len(valid) == len(messages)
+
+    def _is_valid(self, message: dict[str, Any]) -> bool:
+        try:
+            self.validate(message)
+        except RuntimeWarning as warning:
+            self._lines.warning("Refused: %s", warning)
+            return False
+        return True
 
     def validate(self, message: dict[str, Any]) -> None:
         """Refuse a message that is not signed as the configuration asks.
 
         Raises:
-            RuntimeWarning: it is refused. fedmsg lets other exceptions through, such as those of
-                a malformed certificate, and expects only this one.
+            RuntimeWarning: it is refused; says why, and which it is.
         """
-        try:
-            super().validate(message)
-        except RuntimeWarning:
-            raise
-        except Exception as error:
-            raise RuntimeWarning(f"{type(error).__name__}: {error}") from error
+        _massage(message)
+        if self._validator is None:
+            return
+        body = message["body"]
+        if message["topic"] != body["topic"]:
+            reason: str | None = "the topics of envelope and body differ"
+        else:
+            try:
+                reason = self._validator.validate(body)
+            except OSError as error:
+                reason = f"gpg cannot be run: {error.strerror}"
+        if reason is not None:
+            self._invalid += 1
+            raise RuntimeWarning(f"{reason} ({name(body.get('msg_id'), message['topic'])})")
 
     def consume(self, message: dict[str, Any]) -> None:
-        """Store one message; what cannot be stored as it is, is kept among the rejected.
+        """Keep one message.
 
         Args:
             message: the envelope, ``{"topic": str, "body": {...}}``. Where the sender's body was
-                no JSON object with a topic, `validate` has put it into `msg` of a body.
-
-        Raises:
-            sqlalchemy.exc.DBAPIError, psycopg2.Error: the database failed; nothing was stored.
+                no JSON object with a topic, it is in `msg` of a body.
         """
-        item = store.prepare(message)
-        counts = store.store([item])
-        if counts.rejected:
-            # What has a row, and is refused all the same, has the id of another message.
-            kind = item.kind if isinstance(item, store.Reject) else "conflict"
-            log.warning("Rejected (%s): %s", kind, _name(item))
-        elif counts.duplicates:
-            log.debug("Duplicate: %s", _name(item))
+        self._keep([message])
+
+    def _keep(self, messages: list[dict[str, Any]]) -> bool:
+        return self._writer.write([_prepared(message) for message in messages])
+
+    def pre_consume(self, message: dict[str, Any]) -> None:
+        """Note in the status file, if there is one, that this message comes next."""
+        _attempt(super().pre_consume, message)
+
+    def post_consume(self, message: dict[str, Any]) -> None:
+        """Note in the status file, if there is one, that this message is stored."""
+        _attempt(super().post_consume, message)
+
+    def stop(self) -> None:
+        """End each worker once it has worked off what came before."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            for _ in range(self._workers):
+                self.incoming.put(_END)
+
+    def finish(self, seconds: float) -> None:
+        """Keep all that was received, and end.
+
+        Args:
+            seconds: how long it may go into the database; the rest goes into the spool.
+        """
+        self.stop()
+        hurry = threading.Timer(seconds, self._writer.hurry)
+        hurry.start()
+        for _ in range(self._workers):
+            self._ended.acquire()
+        # What a thread of fedmsg fetched from datagrepper may have come after the end.
+        late = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
+        self._work([message for message in late if message is not _END])
+        hurry.cancel()
+        self._writer.close()
+
+    @property
+    def _workers(self) -> int:
+        return int(getattr(self, "N", 0))  # none in moksha's blocking mode
+
+    def __json__(self) -> dict[str, Any]:
+        """What the hub's monitoring socket tells, with what became of the messages."""
+        told: dict[str, Any] = super().__json__()
+        if self._initialized:
+            told["datanommer"] = {
+                **self._writer.counts._asdict(),
+                "invalid": self._invalid,
+                "spooled": self._writer.spooled,
+                "waiting": self._writer.waiting,
+                "lost": self._writer.lost,
+            }
+        return told
 
 
-def _topics(config: Mapping[str, Any]) -> str | list[str]:
-    """The topics to listen to: ``*`` stands for anything at the end of one.
-
-    Raises:
-        ConfigurationError: they are neither text nor a list of texts.
-    """
-    topics = config.get(TOPIC_KEY, Nommer.topic)
-    if isinstance(topics, str):
-        return topics
-    if isinstance(topics, list | tuple) and topics and all(isinstance(t, str) for t in topics):
-        return list(topics)
-    raise ConfigurationError(
-        f"{TOPIC_KEY} in the fedmsg configuration must be a topic or a list of topics, "
-        'such as "*" (all of them) or ["org.fedoraproject.prod.bodhi.*"].'
-    )
-
-
-def _bind_models(config: Mapping[str, Any]) -> None:
+def _bind_models(config: Mapping[str, Any]) -> Any:
     location = database.locate(config=config)
     log.info(
         "datanommer writes to %s, named by %s.", database.describe(location.url), location.source
     )
-    engine = database.create_engine(location.url)
-    migrations.require_head(engine)
+    engine = database.create_engine(location.url, settings=_SESSION)
+    try:
+        migrations.require_head(engine)
+    except DatabaseUnavailable as error:
+        # Not a reason to miss what crosses the bus meanwhile.
+        log.warning("%s Messages wait on disk until it does.", error)
     datanommer.models.init(engine=engine)
+    return engine
 
 
-def _name(item: Row | store.Reject) -> str:
-    """Which message it is, for the log: never its content, and no more than a line."""
-    return f"msg_id {_shown(item.msg_id)}, topic {_shown(item.topic)}"
+def _prepared(message: dict[str, Any]) -> store.Item:
+    try:
+        return store.prepare(message)
+    except Exception as error:
+        log.exception("This is a fault of datanommer; please report it. The message is rejected.")
+        return store.reject(message, NotStorable("invalid", f"datanommer failed on it: {error!r}"))
 
 
-def _shown(value: Any) -> str:
-    # What is rejected may have anything for an id.
-    return repr(value[:200]) if isinstance(value, str) else type(value).__name__
+def _massage(message: dict[str, Any]) -> None:
+    """Make a body of what is none, such as the bare content that STOMP brings (as fedmsg does)."""
+    body = message.get("body")
+    if not isinstance(body, dict) or "topic" not in body:
+        message["body"] = {"topic": message.get("topic"), "msg": body}
+
+
+def _attempt(note: Any, message: dict[str, Any]) -> None:
+    try:
+        note(message)
+    except Exception as error:  # noqa: BLE001  moksha would log the whole message
+        log.error("The status file cannot be written: %s", error)  # noqa: TRY400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from datanommer.models.errors import ConfigurationError
@@ -51,6 +52,21 @@ def load(filename: str | None = None) -> dict[str, Any]:
 def defaults() -> dict[str, Any]:
     """The configuration of fedmsg where nothing is configured."""
     return _completed({})
+
+
+def number(config: Mapping[str, Any], key: str, default: int, allowed: range) -> int:
+    """The whole number under a key, or the default where there is none.
+
+    Raises:
+        ConfigurationError: it is no such number, or not one of the allowed.
+    """
+    given = config.get(key, default)
+    if isinstance(given, int) and not isinstance(given, bool) and given in allowed:
+        return given
+    raise ConfigurationError(
+        f"{key} in the fedmsg configuration must be a whole number from {allowed[0]} "
+        f"to {allowed[-1]}, not {given!r}."
+    )
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def locate(
         return Location(f"embedded://{folder}", "the embedded default", is_default=True)
     looked_at = config_filename or configuration.PLACES
     raise DatabaseUnavailable(
-        "No database is named. Looked at: --url; the environment variable "
+        "No database is named. Looked at: --url (of a command); the environment variable "
         f"{URL_VARIABLE}; {URL_KEY} in the fedmsg configuration ({looked_at}); "
         f"the embedded server in {folder}, which does not exist. "
         "Name one there, or run datanommer-create-db to make the embedded one."
@@ -133,13 +133,18 @@ def describe(url: str) -> str:
     parsed = _parse(url)
     # A password may come as a query argument too (libpq takes ?password= and ?passfile=).
     secrets = [key for key in parsed.query if "pass" in key]
-    return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
+    shown = parsed.difference_update_query(secrets).set(drivername="postgresql")
+    return shown.render_as_string(hide_password=True)
 
 
-def create_engine(url: str) -> sa.Engine:
+def create_engine(url: str, *, settings: Mapping[str, str] | None = None) -> sa.Engine:
     """An engine for the database at `url`; an embedded server is started if it is not running.
 
     Every connection is in UTC, and no error prints the parameters of its statement.
+
+    Args:
+        url: the URL, as `locate` finds it.
+        settings: of PostgreSQL, for each session (``{"lock_timeout": "3s"}``).
 
     Raises:
         ConfigurationError: it is no URL that datanommer can use.
@@ -151,7 +156,9 @@ def create_engine(url: str) -> sa.Engine:
 
         url = embedded.start(folder)
     parsed = _parse(url)
-    options = f"{parsed.query.get('options', '')} -c timezone=UTC".strip()
+    given = parsed.query.get("options", "")
+    in_session = {"timezone": "UTC", **(settings or {})}
+    options = " ".join([str(given), *(f"-c {name}={value}" for name, value in in_session.items())])
     # What the URL asks for goes before these.
     defaults = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "datanommer"}
     return sa.create_engine(
@@ -160,7 +167,7 @@ def create_engine(url: str) -> sa.Engine:
         pool_pre_ping=True,
         connect_args={
             **{key: value for key, value in defaults.items() if key not in parsed.query},
-            "options": options,
+            "options": options.strip(),
         },
     )
 

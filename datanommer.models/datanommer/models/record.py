@@ -129,8 +129,11 @@ def parse(value: Any) -> Row | Reject:
 
     Args:
         value: a record; an envelope (``topic`` and ``body``); a line of ``fedora-messaging
-            publish`` or ``record`` (``topic``, ``body`` and ``id``). Anything else is rejected.
+            publish`` or ``record`` (``topic``, ``body`` and ``id``); a line that
+            `datanommer.models.rejected.export` wrote. Anything else is rejected.
     """
+    if isinstance(value, dict) and value.keys() == {"rejected", "raw"}:
+        value = value["raw"]
     if not isinstance(value, dict) or "body" in value or "msg" not in value:
         is_line = isinstance(value, dict) and fedora_messaging.is_line(value)
         return prepare(fedora_messaging.to_envelope(value) if is_line else value)

@@ -10,7 +10,8 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,16 +21,25 @@ from psycopg2.extras import execute_values
 
 from datanommer.models import extraction, message, raw
 from datanommer.models.database import bound_engine
+from datanommer.models.deadline import Deadline
 from datanommer.models.errors import NotStorable
+from datanommer.models.insert import insert
 from datanommer.models.message import Row
 
 #: The most messages of one batch: an open transaction keeps other writers of its topics waiting.
 MAX_BATCH = 10_000
 
+#: The most bytes of a reject that are kept.
+MAX_RAW_BYTES = 128 * 1024 * 1024
+
 _TRIES = 5
-_MESSAGE_COLUMNS = (
-    "id, msg_id, i, topic, category, timestamp, username, crypto, signature, certificate_id, "
-    "source_name, source_version, msg, headers, extra"
+# What PostgreSQL says of a row, and would say again: SQLSTATE classes 22, 23, 0A and 54.
+_REFUSALS = (
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    psycopg2.NotSupportedError,
+    psycopg2.errors.ProgramLimitExceeded,
+    psycopg2.errors.StatementTooComplex,
 )
 
 
@@ -39,6 +49,9 @@ class Counts(NamedTuple):
     stored: int = 0
     duplicates: int = 0
     rejected: int = 0
+
+    def __str__(self) -> str:
+        return f"stored {self.stored}, duplicates {self.duplicates}, rejected {self.rejected}"
 
     def plus(self, other: Counts) -> Counts:
         """The sums of both."""
@@ -64,6 +77,10 @@ class Reject:
     sha256: bytes
     msg_id: str | None
     topic: str | None
+
+
+#: What a batch consists of.
+Item = Row | Reject
 
 
 class _StoredRowVanishedError(Exception):
@@ -100,13 +117,16 @@ def add_all(envelopes: Iterable[Any]) -> Counts:
     return store([prepare(envelope) for envelope in envelopes])
 
 
-def prepare(envelope: Any) -> Row | Reject:
+def prepare(envelope: Any) -> Item:
     """The row of an envelope with its users and packages, or the reason why there is none."""
     try:
         row = message.from_envelope(envelope)
     except NotStorable as error:
         return reject(envelope, error)
-    row.users, row.packages = extraction.extract({**envelope["body"], "topic": row.topic})
+    # Processors look for the headers in the body, where fedmsg's consumers put them.
+    outside = {"headers": envelope["headers"]} if "headers" in envelope else {}
+    body = {**outside, **envelope["body"], "topic": row.topic}
+    row.users, row.packages = extraction.extract(body)
     return row
 
 
@@ -124,15 +144,25 @@ def reject(received: Any, error: NotStorable) -> Reject:
     return Reject(
         kind=error.kind,
         reason=_safe(error.reason) or "",
-        raw=written,
+        raw=written[:MAX_RAW_BYTES],
         sha256=hashlib.sha256(written).digest(),
         msg_id=_safe(body.get("msg_id")),
         topic=_safe(body.get("topic", outer.get("topic"))),
     )
 
 
-def store(batch: Sequence[Row | Reject]) -> Counts:
-    """Store what `prepare` made; the limits and errors are those of `add_all`."""
+def store(
+    batch: Sequence[Item],
+    deadline: Deadline | None = None,
+    on_reject: Callable[[Reject], None] = lambda _: None,
+) -> Counts:
+    """Store what `prepare` made; the limits and errors are those of `add_all`.
+
+    Args:
+        batch: at most `MAX_BATCH` rows and rejects.
+        deadline: of the whole; when it is over, the database counts as failed.
+        on_reject: called for each reject, once they are kept.
+    """
     if len(batch) > MAX_BATCH:
         raise ValueError(
             f"A batch holds at most {MAX_BATCH:,} messages, not {len(batch):,}: "
@@ -141,8 +171,8 @@ def store(batch: Sequence[Row | Reject]) -> Counts:
     engine = bound_engine()
     for tries_left in reversed(range(_TRIES)):
         try:
-            with engine.begin() as connection:
-                return _store(connection, batch)
+            with engine.connect() as connection, _within(deadline, connection), connection.begin():
+                counts, rejects = _store(connection, batch)
         except (
             psycopg2.errors.DeadlockDetected,
             psycopg2.errors.SerializationFailure,
@@ -151,21 +181,30 @@ def store(batch: Sequence[Row | Reject]) -> Counts:
             if not tries_left:
                 raise
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311  apart from the other writer
+        else:
+            for rejected in rejects:
+                on_reject(rejected)
+            return counts
     raise AssertionError("the last try returns or raises")
 
 
-def _store(connection: sa.Connection, batch: Sequence[Row | Reject]) -> Counts:
+def _within(deadline: Deadline | None, connection: sa.Connection) -> AbstractContextManager[None]:
+    return deadline.over(connection) if deadline else nullcontext()
+
+
+def _store(connection: sa.Connection, batch: Sequence[Item]) -> tuple[Counts, list[Reject]]:
     rows = [item for item in batch if isinstance(item, Row)]
     rejects = [item for item in batch if isinstance(item, Reject)]
     waiting, refused = _insert(connection, rows)
     conflicts = _conflicts(connection, waiting)
     rejects += refused + conflicts
     _insert_rejects(connection, rejects)
-    return Counts(
+    counts = Counts(
         stored=len(rows) - len(waiting) - len(refused),
         duplicates=len(waiting) - len(conflicts),
         rejected=len(rejects),
     )
+    return counts, rejects
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
@@ -177,114 +216,13 @@ def _insert(connection: sa.Connection, rows: Sequence[Row]) -> tuple[list[Row], 
         return [], []
     try:
         with connection.begin_nested():
-            return _insert_together(connection, rows), []
-    except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+            return insert(connection, rows), []
+    except _REFUSALS as error:
         if len(rows) == 1:
             return [], [_refused(rows[0], error)]
     middle = len(rows) // 2
     halves = [_insert(connection, half) for half in (rows[:middle], rows[middle:])]
     return halves[0][0] + halves[1][0], halves[0][1] + halves[1][1]
-
-
-def _insert_together(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
-    cursor = connection.connection.cursor()
-    certificates = _insert_certificates(cursor, rows)
-    _insert_names(cursor, "users", {name for row in rows for name in row.users})
-    _insert_names(cursor, "packages", {name for row in rows for name in row.packages})
-    # Ids follow arrival, so that messages of one second come out in the order they came in.
-    cursor.execute(
-        "SELECT nextval(pg_get_serial_sequence('messages', 'id')) FROM generate_series(1, %s)",
-        [len(rows)],
-    )
-    numbered = [(number, row) for (number,), row in zip(cursor.fetchall(), rows, strict=True)]
-    numbered.sort(key=lambda pair: (pair[1].msg_id, pair[0]))
-    inserted = {
-        number
-        for (number,) in execute_values(
-            cursor,
-            f"INSERT INTO messages ({_MESSAGE_COLUMNS}) VALUES %s "
-            "ON CONFLICT (msg_id) DO NOTHING RETURNING id",
-            [_values(number, row, certificates) for number, row in numbered],
-            template="(%s, %s, %s, %s, %s, %s::timestamp AT TIME ZONE 'UTC'" + ", %s" * 9 + ")",
-            page_size=len(rows),
-            fetch=True,
-        )
-    }
-    stored = [(number, row) for number, row in numbered if number in inserted]
-    _insert_associations(cursor, "user_messages", [(n, r, r.users) for n, r in stored])
-    _insert_associations(cursor, "package_messages", [(n, r, r.packages) for n, r in stored])
-    return [row for number, row in numbered if number not in inserted]
-
-
-def _values(number: int, row: Row, certificates: dict[str, int]) -> tuple[Any, ...]:
-    return (
-        number,
-        row.msg_id,
-        row.i,
-        row.topic,
-        row.category,
-        row.timestamp,
-        row.username,
-        row.crypto,
-        row.signature,
-        None if row.certificate is None else certificates[row.certificate],
-        row.source_name,
-        row.source_version,
-        row.msg,
-        row.headers,
-        row.extra,
-    )
-
-
-def _insert_certificates(cursor: Any, rows: Sequence[Row]) -> dict[str, int]:
-    """The ids of all certificates of the rows, those inserted that were missing."""
-    by_hash = {
-        hashlib.sha256(body.encode()).digest(): body
-        for body in {row.certificate for row in rows if row.certificate is not None}
-    }
-    if not by_hash:
-        return {}
-    known = _certificate_ids(cursor, by_hash)
-    missing = sorted((key, by_hash[key]) for key in by_hash.keys() - known.keys())
-    if missing:
-        execute_values(
-            cursor,
-            "INSERT INTO certificates (sha256, body) VALUES %s ON CONFLICT (sha256) DO NOTHING",
-            missing,
-            page_size=len(missing),
-        )
-        known = _certificate_ids(cursor, by_hash)
-    return {by_hash[key]: number for key, number in known.items()}
-
-
-def _certificate_ids(cursor: Any, hashes: Iterable[bytes]) -> dict[bytes, int]:
-    cursor.execute(
-        "SELECT sha256, id FROM certificates WHERE sha256 = ANY(%s)",
-        [[psycopg2.Binary(key) for key in hashes]],
-    )
-    return {bytes(key): number for key, number in cursor}
-
-
-def _insert_names(cursor: Any, table: str, names: set[str]) -> None:
-    if names:
-        cursor.execute(
-            f"INSERT INTO {table} (name) SELECT unnest(%s) ON CONFLICT (name) DO NOTHING",
-            [sorted(names)],
-        )
-
-
-def _insert_associations(
-    cursor: Any, table: str, named: Iterable[tuple[int, Row, tuple[str, ...]]]
-) -> None:
-    values = [(name, row.timestamp, number) for number, row, names in named for name in names]
-    if values:
-        execute_values(
-            cursor,
-            f"INSERT INTO {table} (name, timestamp, msg) VALUES %s",
-            sorted(values),
-            template="(%s, %s::timestamp AT TIME ZONE 'UTC', %s)",
-            page_size=len(values),
-        )
 
 
 def _conflicts(connection: sa.Connection, rows: Sequence[Row]) -> list[Reject]:

@@ -1,0 +1,112 @@
+"""``datanommer-spool``: what waits on disk while the database is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from datanommer.commands.failures import Command
+from datanommer.commands.options import (
+    bind,
+    config_filename_option,
+    database_options,
+    version_option,
+)
+
+if TYPE_CHECKING:
+    from datanommer.models.spool import Spool
+
+_BATCH = 1000
+
+
+class _Group(click.Group):
+    command_class = Command
+
+
+@click.command(cls=_Group)
+@version_option
+def main() -> None:
+    """Look after the messages that wait on disk while the database is away.
+
+    fedmsg-hub stores them by itself when the database is back; this is for when there is no hub.
+    """
+
+
+_spool_dir_option = click.option(
+    "--spool-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The folder of the spool. Without it, the one that the hub uses.",
+)
+
+
+@main.command()
+@_spool_dir_option
+@config_filename_option
+@version_option
+def status(spool_dir: Path | None, config_filename: str | None) -> None:
+    """Print how many messages wait, and how much disk they take."""
+    folder, spool = _open(spool_dir, config_filename)
+    if spool is None:
+        click.echo(f"0 messages wait; there is no spool in {folder}")
+        return
+    waiting = spool.waiting()
+    click.echo(f"{waiting.messages} messages wait in {spool.file} ({waiting.size} bytes)")
+
+
+@main.command()
+@_spool_dir_option
+@database_options
+def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) -> None:
+    """Store what waits, oldest first.
+
+    A hub may run meanwhile: nothing is lost or stored twice.
+    """
+    from datanommer.models import store
+
+    bind(url, config_filename)
+    _, spool = _open(spool_dir, config_filename)
+    counts = store.Counts()
+    try:
+        while spool and (waiting := spool.first(_BATCH)):
+            counts = counts.plus(store.store([item for _, item in waiting]))
+            spool.remove(waiting[-1][0])
+    finally:
+        click.echo(str(counts))
+
+
+@main.command()
+@_spool_dir_option
+@config_filename_option
+@version_option
+@click.pass_context
+def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | None) -> None:
+    """Look for damage in the spool, and for damaged ones that the hub has set aside.
+
+    Exits with 1 where there is any.
+    """
+    from datanommer.models.spool import damaged
+
+    folder, spool = _open(spool_dir, config_filename)
+    faults = [f"{spool.file}: {fault}" for fault in spool.check()] if spool else []
+    faults += [
+        f"{file}: set aside because it is damaged. Recover what can be read of it with "
+        f"`sqlite3 {file} .recover`."
+        for file in damaged(folder)
+    ]
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        ctx.exit(1)
+    click.echo(f"The spool in {folder} is whole")
+
+
+def _open(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
+    """The folder of the spool, and the spool if there is one; none is made."""
+    from datanommer.models import configuration
+    from datanommer.models.spool import Spool, folder_of
+
+    folder = spool_dir or folder_of(configuration.load(config_filename))
+    return folder, Spool(folder) if Spool.exists(folder) else None

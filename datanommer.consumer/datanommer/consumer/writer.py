@@ -1,0 +1,214 @@
+"""Batches into the database, or while that is away, onto the disk.
+
+A batch goes straight into the database. Where that fails, it goes into the spool, and so does every
+batch after it, until a thread of its own has stored all that waits: the order is kept. That thread
+tries again and again, at growing intervals.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+
+import psycopg2
+import sqlalchemy as sa
+
+from datanommer.consumer.lines import Lines, name
+from datanommer.models import migrations, store
+from datanommer.models.deadline import Deadline
+from datanommer.models.errors import DatanommerError
+from datanommer.models.spool import Spool, SpoolDamaged, SpoolFull, set_aside
+from datanommer.models.store import Item, Reject
+
+log = logging.getLogger("fedmsg.consumers.datanommer.writer")
+
+# What the bus brings waits in memory meanwhile, so not for long; what takes longer can still be
+# stored from the spool, which waits for nobody.
+_DIRECT_SECONDS = 5.0
+_DRAIN_SECONDS = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds between two tries, with jitter
+_EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
+
+
+class Writer:
+    """Keeps what it is given, in the database or in the spool.
+
+    Args:
+        engine: of the database, which `datanommer.models` is bound to as well.
+        spool: where batches wait; what is in it already is stored first.
+        batch_size: how many messages are taken out of the spool at a time.
+    """
+
+    def __init__(self, engine: sa.Engine, spool: Spool, batch_size: int) -> None:
+        self._engine = engine
+        self._spool = spool
+        self._batch_size = batch_size
+        self._lock = threading.Lock()  # of the change between direct and spooling
+        self._is_direct = self._spool.waiting().messages == 0
+        self._counting = threading.Lock()
+        self._away = threading.Event()
+        self._stopping = threading.Event()
+        self._deadlines: set[Deadline] = set()
+        self._lines = Lines(log)
+        self._states = Lines(log, a_minute=1)
+        self.counts = store.Counts()
+        self.spooled = 0
+        self.lost = 0
+        self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
+        self._drainer.start()
+        if not self._is_direct:
+            log.warning("%s messages wait in the spool, and are stored first.", self.waiting)
+            self._away.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait in the spool."""
+        try:
+            return self._spool.waiting().messages
+        except DatanommerError:
+            return 0
+
+    def write(self, batch: Sequence[Item]) -> bool:
+        """Keep a batch; nothing is raised, and nothing is lost while there is a disk to write.
+
+        Returns:
+            Whether it is in the database now.
+        """
+        while True:
+            if self._is_direct and not self._stopping.is_set():
+                try:
+                    self._store(batch, _DIRECT_SECONDS)
+                except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
+                    self._go_away(error)
+                else:
+                    return True
+            with self._lock:
+                # Since the last look, all that waited may have been stored.
+                if (not self._is_direct or self._stopping.is_set()) and self._put(batch):
+                    return False
+            if self._stopping.is_set():
+                self._lose(batch)
+                return False
+            time.sleep(0.5)  # for the spool to have room, or for the database to come back
+
+    def hurry(self) -> None:
+        """Let go of the database: what is still to be written goes into the spool."""
+        self._stopping.set()
+        for deadline in list(self._deadlines):
+            deadline.expire()
+
+    def close(self) -> None:
+        """End; what waits in the spool is stored after the next start."""
+        self.hurry()
+        self._away.set()
+        self._drainer.join()
+        if waiting := self.waiting:
+            log.warning("%s messages wait in %s for the next start.", waiting, self._spool.file)
+        self._spool.close()
+
+    def _log_reject(self, reject: Reject) -> None:
+        which = name(reject.msg_id, reject.topic)
+        self._lines.warning("Rejected (%s): %s: %s", reject.kind, which, reject.reason)
+
+    def _store(self, batch: Sequence[Item], seconds: float) -> None:
+        deadline = Deadline(seconds)
+        self._deadlines.add(deadline)
+        try:
+            counts = store.store(batch, deadline, self._log_reject)
+        finally:
+            self._deadlines.discard(deadline)
+        with self._counting:
+            self.counts = self.counts.plus(counts)
+
+    def _go_away(self, error: Exception) -> None:
+        with self._lock:
+            if self._is_direct:
+                self._is_direct = False
+                log.warning(
+                    "The database does not take messages: %s. They wait in %s.",
+                    _reason(error),
+                    self._spool.file,
+                )
+        self._engine.dispose()
+        self._away.set()
+
+    def _put(self, batch: Sequence[Item]) -> bool:
+        try:
+            self._spool.put(batch)
+        except SpoolDamaged as error:
+            self._replace_spool(error)
+            return False
+        except SpoolFull as error:
+            self._states.critical(
+                "Messages wait in memory alone, %s of them here and more in the queue of the hub: "
+                "the database is away, and %s",
+                len(batch),
+                error,
+            )
+            return False
+        self.spooled += len(batch)
+        return True
+
+    def _replace_spool(self, error: SpoolDamaged) -> None:
+        aside = set_aside(self._spool.folder)
+        log.critical(
+            "%s It is kept as %s; datanommer-spool check says what can be read of it.", error, aside
+        )
+        self._spool.reopen()
+
+    def _lose(self, batch: Sequence[Item]) -> None:
+        self.lost += len(batch)
+        log.critical(
+            "Lost %s messages at the end of the hub: the database is away, and the spool takes "
+            "no more. %s were lost in all.",
+            len(batch),
+            self.lost,
+        )
+
+    def _drain(self) -> None:
+        pause = _FIRST_PAUSE
+        number = self._batch_size
+        while self._away.wait() and not self._stopping.is_set():
+            try:
+                migrations.require_head(self._engine)
+                while self._store_first(number):
+                    pause, number = _FIRST_PAUSE, self._batch_size
+            except Exception as error:  # noqa: BLE001  nobody would store what waits any more
+                self._engine.dispose()
+                self._states.warning(
+                    "%s messages wait in the spool: %s", self.waiting, _reason(error)
+                )
+                # What is too much for the database at once may go in smaller pieces.
+                number = max(1, number // 2)
+                self._stopping.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _store_first(self, number: int) -> bool:
+        """Store what has waited longest; False where all is stored, or the writer stops."""
+        if self._stopping.is_set():
+            return False
+        waiting = self._spool.first(number)
+        if waiting:
+            self._store([item for _, item in waiting], _DRAIN_SECONDS)
+            self._spool.remove(waiting[-1][0])
+            return True
+        with self._lock:
+            # Nothing can come in now, so this is the end of what waits.
+            if self._spool.waiting().messages == 0:
+                self._is_direct = True
+                self._away.clear()
+        if self._is_direct:
+            self._spool.shrink()
+            log.warning("The database takes messages again; all that waited is stored.")
+        return not self._is_direct
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line; PostgreSQL adds the values of rows on the others."""
+    if not isinstance(error, _EXPECTED):
+        log.error("This is a fault of datanommer; please report it.", exc_info=error)
+    cause = getattr(error, "orig", None) or error
+    return next(iter(str(cause).strip().splitlines()), type(cause).__name__)

@@ -1,0 +1,138 @@
+-- Four roles for an archive, and what each may do in it:
+--
+--   datanommer_reader      reads: datanommer-dump, -latest and -stats, web applications
+--   datanommer_writer      reads, and adds messages: the consumer, datanommer-load
+--   datanommer_maintainer  the same; takes rejects away that could be stored after all
+--                          (datanommer-rejected), and renews the users and packages of messages
+--   datanommer_owner       owns the tables: migrates them, and may do anything with them
+--
+-- Nobody but the owner can change or delete a message. The roles cannot log in; those who log in
+-- are members:
+--
+--   CREATE ROLE hub LOGIN PASSWORD '...' IN ROLE datanommer_writer;
+--
+-- To be run as a superuser in the database of the archive, before or after its tables are made,
+-- and again after each upgrade:
+--
+--   psql -v ON_ERROR_STOP=1 -d datanommer -f roles.sql
+--
+-- Run again, it puts right what the four may do, and changes nothing else. Where the tables belong
+-- to somebody else, they go to datanommer_owner, and who had them becomes a member of it, so that
+-- nothing stops working.
+
+BEGIN;
+
+-- The change of an owner waits for whoever reads, and keeps all others waiting: rather give up.
+SET LOCAL lock_timeout = '10s';
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'datanommer_owner', 'datanommer_maintainer', 'datanommer_writer', 'datanommer_reader'
+    ] LOOP
+        CONTINUE WHEN to_regrole(name) IS NOT NULL;
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        EXCEPTION
+            -- Somebody makes it at this moment, for another database of the server.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END LOOP;
+END $$;
+
+-- The database and the schema.
+DO $$
+DECLARE
+    place text := coalesce(
+        (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('messages')),
+        quote_ident(current_schema())
+    );
+BEGIN
+    IF to_regclass('messages') IS NOT NULL
+        AND to_regprocedure('datanommer_recount_topics()') IS NULL
+    THEN
+        RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
+            USING HINT = 'Type `alembic upgrade head` first, and run this again.';
+    END IF;
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO datanommer_owner, datanommer_maintainer, '
+        'datanommer_writer, datanommer_reader', current_database()
+    );
+    -- Large batches go through a temporary table.
+    EXECUTE format(
+        'GRANT TEMPORARY ON DATABASE %I TO datanommer_owner, datanommer_maintainer, '
+        'datanommer_writer', current_database()
+    );
+    -- As it is from PostgreSQL 15 on.
+    EXECUTE format('REVOKE CREATE ON SCHEMA %s FROM PUBLIC', place);
+    EXECUTE format(
+        'GRANT USAGE ON SCHEMA %s TO datanommer_owner, datanommer_maintainer, datanommer_writer, '
+        'datanommer_reader', place
+    );
+    EXECUTE format('GRANT CREATE ON SCHEMA %s TO datanommer_owner', place);
+END $$;
+
+-- The owner.
+DO $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN
+        SELECT 'TABLE' AS kind, oid::regclass::text AS name, relowner AS owner
+        FROM pg_class
+        WHERE oid IN (
+            to_regclass('messages'), to_regclass('certificates'), to_regclass('users'),
+            to_regclass('packages'), to_regclass('user_messages'), to_regclass('package_messages'),
+            to_regclass('topics'), to_regclass('rejected'), to_regclass('alembic_version')
+        )
+        UNION ALL
+        -- The functions of the triggers write to topics with the rights of who owns them.
+        SELECT 'FUNCTION', oid::regprocedure::text, proowner
+        FROM pg_proc
+        WHERE starts_with(proname, 'datanommer_') AND pronamespace = (
+            SELECT relnamespace FROM pg_class WHERE oid = to_regclass('messages')
+        )
+    LOOP
+        CONTINUE WHEN item.owner = 'datanommer_owner'::regrole;
+        IF NOT pg_has_role(item.owner, 'datanommer_owner', 'MEMBER') THEN
+            EXECUTE format('GRANT datanommer_owner TO %s', item.owner::regrole);
+        END IF;
+        EXECUTE format('ALTER %s %s OWNER TO datanommer_owner', item.kind, item.name);
+    END LOOP;
+END $$;
+
+-- The tables.
+DO $$
+BEGIN
+    IF to_regclass('messages') IS NULL THEN
+        RAISE NOTICE 'There are no tables here yet. When they are made, run this again.';
+        RETURN;
+    END IF;
+
+    REVOKE ALL ON messages, certificates, users, packages, user_messages, package_messages, topics,
+        rejected, alembic_version
+        FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
+
+    GRANT SELECT ON messages, certificates, users, packages, user_messages, package_messages,
+        topics, rejected, alembic_version
+        TO datanommer_maintainer, datanommer_writer, datanommer_reader;
+
+    -- Not topics: its triggers write there, whoever adds the messages.
+    GRANT INSERT ON messages, certificates, users, packages, user_messages, package_messages,
+        rejected
+        TO datanommer_maintainer, datanommer_writer;
+    EXECUTE format(
+        'GRANT USAGE ON SEQUENCE %s, %s, %s TO datanommer_maintainer, datanommer_writer',
+        pg_get_serial_sequence('messages', 'id'), pg_get_serial_sequence('certificates', 'id'),
+        pg_get_serial_sequence('rejected', 'id')
+    );
+    -- What comes again is counted.
+    GRANT UPDATE (seen) ON rejected TO datanommer_writer;
+
+    GRANT UPDATE, DELETE ON rejected TO datanommer_maintainer;
+    GRANT DELETE ON users, packages, user_messages, package_messages TO datanommer_maintainer;
+END $$;
+
+COMMIT;

@@ -1,0 +1,227 @@
+"""What waits on disk: in order, whole, and within its limits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from datanommer.models import Message, session
+from datanommer.models.schema import Rejected
+from datanommer.models.spool import Spool, SpoolDamaged, SpoolFull, configured
+from datanommer.models.store import prepare
+from envelopes import envelope, without
+from shell import Run
+
+#: One of everything that a batch may hold.
+ITEMS = [
+    prepare(envelope(msg={"nul": "\0", "half": "\ud800", "n": [1, 1.0, 1e22]}, headers={"a": "b"})),
+    prepare(without(envelope(), "msg_id", "timestamp")),
+    prepare(envelope(timestamp=1361166918.8867381, certificate="c\n", username=None)),
+    prepare(envelope(i=2**63)),
+    prepare(envelope(msg=b"\xff", msg_id="nul\0 and half\ud800")),
+]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool", min_free_bytes=0)
+
+
+def items_of(spool: Spool) -> list[Any]:
+    return [item for _, item in spool.first(10**9)]
+
+
+class TestSpool:
+    def test_gives_back_what_it_was_given_in_order(self, spool: Spool) -> None:
+        spool.put(ITEMS[:2])
+        spool.put(ITEMS[2:])
+        assert items_of(spool) == ITEMS
+
+    def test_keeps_it_when_it_is_opened_again(self, spool: Spool) -> None:
+        spool.put(ITEMS)
+        spool.close()
+        assert items_of(Spool(spool.folder)) == ITEMS
+
+    def test_gives_up_what_is_stored(self, spool: Spool) -> None:
+        spool.put(ITEMS)
+        spool.remove(spool.first(2)[-1][0])
+        assert items_of(spool) == ITEMS[2:]
+        assert spool.waiting().messages == 3
+
+    def test_gives_the_disk_back(self, spool: Spool) -> None:
+        empty = spool.waiting().size
+        for _ in range(20):
+            spool.put([prepare(envelope(msg="x" * 100_000))])
+        assert spool.waiting().size > 2_000_000
+        spool.remove(spool.first(100)[-1][0])
+        spool.shrink()
+        assert spool.waiting().size <= empty + 100_000
+
+    def test_takes_no_more_than_its_cap(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path, max_bytes=200_000, min_free_bytes=0)
+        large = [prepare(envelope(msg="x" * 50_000))]
+        spool.put(large)
+        with pytest.raises(SpoolFull, match=r"datanommer\.spool_max_bytes"):
+            spool.put(large * 5)
+        assert items_of(spool) == large
+
+    def test_leaves_the_disk_its_floor(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path, min_free_bytes=2**60)
+        with pytest.raises(SpoolFull, match=r"datanommer\.spool_min_free_bytes"):
+            spool.put(ITEMS)
+        assert spool.waiting().messages == 0
+
+    def test_a_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(SpoolFull, match="cannot be used"):
+            Spool(tmp_path / "file" / "spool")
+
+    def test_is_for_its_owner_alone(self, spool: Spool) -> None:
+        assert spool.folder.stat().st_mode & 0o777 == 0o700
+        assert spool.file.stat().st_mode & 0o777 == 0o600
+
+    def test_damage_is_found_and_the_file_set_aside(self, spool: Spool) -> None:
+        spool.put(ITEMS)
+        spool.close()
+        spool.file.write_bytes(b"no database at all" * 1000)
+        with pytest.raises(SpoolDamaged):
+            Spool(spool.folder)
+        again = configured({"datanommer.spool_dir": str(spool.folder)})
+        assert again.waiting().messages == 0
+        (aside,) = spool.folder.glob("*.damaged-*")
+        assert aside.read_bytes().startswith(b"no database")
+
+    def test_a_kill_in_the_middle_loses_only_what_was_not_accepted(self, tmp_path: Path) -> None:
+        code = """if True:
+            import sys
+            from pathlib import Path
+            from datanommer.models.spool import Spool
+            from datanommer.models.store import Reject
+            spool = Spool(Path(sys.argv[1]), min_free_bytes=0)
+            for number in range(10**9):
+                item = Reject("invalid", str(number), b"x" * 5000, b"y", None, None)
+                spool.put([item] * 10)
+                print(number, flush=True)
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(30):
+            accepted = int(process.stdout.readline())
+        os.kill(process.pid, signal.SIGKILL)
+        for line in process.stdout:
+            accepted = int(line)
+        process.wait()
+        kept = [int(item.reason) for item in items_of(Spool(tmp_path))]
+        # What was accepted is there, whole; of what was not, nothing or all of a batch.
+        assert kept == sorted(kept)
+        assert len(kept) % 10 == 0
+        assert set(range(accepted + 1)) <= set(kept)
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    """Whatever happens: what was accepted is waiting or was taken out, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.spool = Spool(self.folder, min_free_bytes=0)
+        self.accepted: list[Any] = []
+        self.stored: list[Any] = []
+
+    @rule(numbers=st.lists(st.integers(0, len(ITEMS) - 1), min_size=1, max_size=5))
+    def put(self, numbers: list[int]) -> None:
+        batch = [ITEMS[number] for number in numbers]
+        self.spool.put(batch)
+        self.accepted += batch
+
+    @rule(number=st.integers(1, 5))
+    def drain(self, number: int) -> None:
+        waiting = self.spool.first(number)
+        if waiting:
+            self.stored += [item for _, item in waiting]
+            self.spool.remove(waiting[-1][0])
+
+    @rule(number=st.integers(1, 5))
+    def fail_while_draining(self, number: int) -> None:
+        self.spool.first(number)  # the database is away: nothing is taken out
+
+    @rule()
+    def crash(self) -> None:
+        # Nothing is closed: another process would find the files just so.
+        self.spool = Spool(self.folder, min_free_bytes=0)
+
+    @rule()
+    def shrink(self) -> None:
+        self.spool.shrink()
+
+    @invariant()
+    def nothing_is_lost_or_invented(self) -> None:
+        assert self.stored + items_of(self.spool) == self.accepted
+
+    def teardown(self) -> None:
+        assert self.spool.check() == []
+        self.spool.close()
+
+
+TestSpoolMachine = SpoolMachine.TestCase
+TestSpoolMachine.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+class TestCommand:
+    def test_status_and_drain(self, archive: str, run: Run, spool: Spool) -> None:
+        spool.put(ITEMS)
+        folder = ["--spool-dir", str(spool.folder)]
+        assert run("datanommer-spool", "status", *folder).stdout.startswith("5 messages wait in ")
+        result = run("datanommer-spool", "drain", "--url", archive, *folder)
+        assert result.stdout == "stored 3, duplicates 0, rejected 2\n"
+        assert session.query(Message).count() == 3
+        assert session.query(Rejected).count() == 2
+        assert run("datanommer-spool", "status", *folder).stdout.startswith("0 messages wait")
+
+    def test_the_folder_is_the_one_of_the_configuration(self, run: Run, tmp_path: Path) -> None:
+        Spool(tmp_path / "s", min_free_bytes=0).put(ITEMS)
+        file = tmp_path / "config.py"
+        file.write_text(f"config = {{'datanommer.spool_dir': {str(tmp_path / 's')!r}}}")
+        result = run("datanommer-spool", "status", "--config-filename", str(file))
+        assert result.stdout.startswith("5 messages wait")
+
+    def test_where_there_is_none_none_is_made(self, archive: str, run: Run, tmp_path: Path) -> None:
+        folder = ["--spool-dir", str(tmp_path / "none")]
+        assert run("datanommer-spool", "status", *folder).stdout.startswith("0 messages wait")
+        assert run("datanommer-spool", "drain", "--url", archive, *folder).returncode == 0
+        assert run("datanommer-spool", "check", *folder).returncode == 0
+        assert not (tmp_path / "none").exists()
+
+    def test_check_finds_damage(self, run: Run, spool: Spool) -> None:
+        spool.put([prepare(envelope(msg="x" * 5000)) for _ in range(100)])
+        folder = ["--spool-dir", str(spool.folder)]
+        assert run("datanommer-spool", "check", *folder).returncode == 0
+        spool.shrink()
+        spool.close()
+        whole = spool.file.read_bytes()
+        spool.file.write_bytes(whole[:20_000] + os.urandom(20_000) + whole[40_000:])
+        result = run("datanommer-spool", "check", *folder)
+        assert result.returncode == 1
+        assert str(spool.file) in result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_drawn_id_survives_the_spool(archive: str, run: Run, spool: Spool) -> None:
+    item = prepare(without(envelope(), "msg_id", "timestamp"))
+    spool.put([item])
+    spool.put([item])  # as after a commit whose outcome is not known
+    result = run("datanommer-spool", "drain", "--url", archive, "--spool-dir", str(spool.folder))
+    assert result.stdout == "stored 1, duplicates 1, rejected 0\n"
+    assert session.query(Message).one().msg_id == item.msg_id
