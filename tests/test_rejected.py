@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from classic import execute
-from datanommer.models import Message, add, add_all, rejected, session
+from datanommer.models import Message, add, add_all, rejected, retrial, session
 from datanommer.models.schema import Rejected
 from datanommer.models.store import Counts
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, without
@@ -266,7 +266,7 @@ class TestRetry:
         counts: list[Counts] = []
 
         def retry() -> None:
-            counts.extend(rejected.retry())
+            counts.extend(retrial.retry())
 
         threads = [threading.Thread(target=retry) for _ in range(2)]
         for thread in threads:

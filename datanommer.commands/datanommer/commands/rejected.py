@@ -118,11 +118,11 @@ def retry(ids: tuple[int, ...], kind: str | None, every: bool) -> None:
     Good for when what refused them was changed. What is stored now is a reject no more; what is
     refused again stays, with the reason of today.
     """
-    from datanommer.models import rejected, store
+    from datanommer.models import retrial, store
 
     if bool(ids) + (kind is not None) + every != 1:
         raise click.UsageError("Say which: their IDs, --kind KIND or --all.")
-    batches = rejected.retry(ids=ids or None, kind=kind)
+    batches = retrial.retry(ids=ids or None, kind=kind)
     classic = _classic(ids, kind)
     counts = store.Counts(rejected=classic)
     try:

@@ -137,7 +137,13 @@ def describe(url: str) -> str:
     return shown.render_as_string(hide_password=True)
 
 
-def create_engine(url: str, *, settings: Mapping[str, str] | None = None) -> sa.Engine:
+def create_engine(
+    url: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    connect_timeout: int = _CONNECT_TIMEOUT,
+    pre_ping: bool = True,
+) -> sa.Engine:
     """An engine for the database at `url`; an embedded server is started if it is not running.
 
     Every connection is in UTC, and no error prints the parameters of its statement.
@@ -145,6 +151,9 @@ def create_engine(url: str, *, settings: Mapping[str, str] | None = None) -> sa.
     Args:
         url: the URL, as `locate` finds it.
         settings: of PostgreSQL, for each session (``{"lock_timeout": "3s"}``).
+        connect_timeout: seconds that a new connection may take.
+        pre_ping: whether to ask a pooled connection whether it is alive before each use. No time
+            limit holds for the answer.
 
     Raises:
         ConfigurationError: it is no URL that datanommer can use.
@@ -160,11 +169,11 @@ def create_engine(url: str, *, settings: Mapping[str, str] | None = None) -> sa.
     in_session = {"timezone": "UTC", **(settings or {})}
     options = " ".join([str(given), *(f"-c {name}={value}" for name, value in in_session.items())])
     # What the URL asks for goes before these.
-    defaults = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "datanommer"}
+    defaults = {"connect_timeout": connect_timeout, "application_name": "datanommer"}
     return sa.create_engine(
         parsed,
         hide_parameters=True,
-        pool_pre_ping=True,
+        pool_pre_ping=pre_ping,
         connect_args={
             **{key: value for key, value in defaults.items() if key not in parsed.query},
             "options": options.strip(),

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
 
@@ -58,3 +59,8 @@ class Deadline:
                     socket.socket(fileno=os.dup(self._descriptor)) as connection,
                 ):
                     connection.shutdown(socket.SHUT_RDWR)
+
+
+def within(deadline: Deadline | None, connection: sa.Connection) -> AbstractContextManager[None]:
+    """Hold the work on a connection to a deadline, if there is one."""
+    return deadline.over(connection) if deadline else contextlib.nullcontext()

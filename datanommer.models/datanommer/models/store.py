@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg2
 import sqlalchemy as sa
@@ -33,6 +33,8 @@ MAX_BATCH = 10_000
 MAX_RAW_BYTES = 128 * 1024 * 1024
 
 _TRIES = 5
+_CONFLICT = "the id {} belongs to a message of other content, which came first"
+_Result = TypeVar("_Result")
 # What PostgreSQL says of a row, and would say again: SQLSTATE classes 22, 23, 0A and 54.
 _REFUSALS = (
     psycopg2.DataError,
@@ -168,11 +170,29 @@ def store(
             f"A batch holds at most {MAX_BATCH:,} messages, not {len(batch):,}: "
             "it is one transaction. Split it."
         )
-    engine = bound_engine()
+    counts, rejects = in_transaction(lambda connection: _store(connection, batch), deadline)
+    for rejected in rejects:
+        on_reject(rejected)
+    return counts
+
+
+def in_transaction(
+    work: Callable[[sa.Connection], _Result], deadline: Deadline | None = None
+) -> _Result:
+    """Do some work in a transaction of its own; again, where it met with another writer.
+
+    Args:
+        work: gets the connection.
+        deadline: of each try.
+    """
     for tries_left in reversed(range(_TRIES)):
         try:
-            with engine.connect() as connection, _within(deadline, connection), connection.begin():
-                counts, rejects = _store(connection, batch)
+            with (
+                bound_engine().connect() as connection,
+                _within(deadline, connection),
+                connection.begin(),
+            ):
+                return work(connection)
         except (
             psycopg2.errors.DeadlockDetected,
             psycopg2.errors.SerializationFailure,
@@ -181,10 +201,6 @@ def store(
             if not tries_left:
                 raise
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311  apart from the other writer
-        else:
-            for rejected in rejects:
-                on_reject(rejected)
-            return counts
     raise AssertionError("the last try returns or raises")
 
 
@@ -194,20 +210,44 @@ def _within(deadline: Deadline | None, connection: sa.Connection) -> AbstractCon
 
 def _store(connection: sa.Connection, batch: Sequence[Item]) -> tuple[Counts, list[Reject]]:
     rows = [item for item in batch if isinstance(item, Row)]
+    outcome = settle(connection, rows)
     rejects = [item for item in batch if isinstance(item, Reject)]
+    rejects += [_reject_row(row, error) for row, error in outcome.refused]
+    _insert_rejects(connection, rejects)
+    duplicates = len(outcome.duplicates)
+    stored = len(rows) - duplicates - len(outcome.refused)
+    return Counts(stored, duplicates, len(rejects)), rejects
+
+
+class Outcome(NamedTuple):
+    """What became of rows: those that are in neither list are stored.
+
+    Attributes:
+        duplicates: the rows of messages that were stored before.
+        refused: the rows that cannot be stored, each with the reason.
+    """
+
+    duplicates: list[Row]
+    refused: list[tuple[Row, NotStorable]]
+
+
+def settle(connection: sa.Connection, rows: Sequence[Row]) -> Outcome:
+    """Store rows in the transaction of a connection, and tell what became of them.
+
+    Raises:
+        psycopg2.Error: the database failed; the transaction is over.
+    """
     waiting, refused = _insert(connection, rows)
     conflicts = _conflicts(connection, waiting)
-    rejects += refused + conflicts
-    _insert_rejects(connection, rejects)
-    counts = Counts(
-        stored=len(rows) - len(waiting) - len(refused),
-        duplicates=len(waiting) - len(conflicts),
-        rejected=len(rejects),
-    )
-    return counts, rejects
+    conflicting = {id(row) for row, _ in conflicts}
+    duplicates = [row for row in waiting if id(row) not in conflicting]
+    return Outcome(duplicates, refused + conflicts)
 
 
-def _insert(connection: sa.Connection, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
+_Refused = list[tuple[Row, NotStorable]]
+
+
+def _insert(connection: sa.Connection, rows: Sequence[Row]) -> tuple[list[Row], _Refused]:
     """Insert the rows; return those whose id was there already, and those that were refused.
 
     What the database refuses though it looked storable is found by halving, as a last resort.
@@ -219,13 +259,15 @@ def _insert(connection: sa.Connection, rows: Sequence[Row]) -> tuple[list[Row], 
             return insert(connection, rows), []
     except _REFUSALS as error:
         if len(rows) == 1:
-            return [], [_refused(rows[0], error)]
+            reason = error.diag.message_primary or type(error).__name__
+            return [], [(rows[0], NotStorable("invalid", f"PostgreSQL refused it: {reason}"))]
     middle = len(rows) // 2
-    halves = [_insert(connection, half) for half in (rows[:middle], rows[middle:])]
-    return halves[0][0] + halves[1][0], halves[0][1] + halves[1][1]
+    waiting, refused = _insert(connection, rows[:middle])
+    more_waiting, more_refused = _insert(connection, rows[middle:])
+    return waiting + more_waiting, refused + more_refused
 
 
-def _conflicts(connection: sa.Connection, rows: Sequence[Row]) -> list[Reject]:
+def _conflicts(connection: sa.Connection, rows: Sequence[Row]) -> _Refused:
     """Those of the rows whose id belongs to a message of other content."""
     if not rows:
         return []
@@ -235,14 +277,13 @@ def _conflicts(connection: sa.Connection, rows: Sequence[Row]) -> list[Reject]:
         [[row.msg_id for row in rows]],
     )
     stored = {msg_id: message.content(topic, msg) for msg_id, topic, msg in cursor.fetchall()}
-    conflicts = []
-    for row in rows:
-        if row.msg_id not in stored:
-            raise _StoredRowVanishedError
-        received = message.content(row.topic, row.msg)
-        if received != stored[row.msg_id]:
-            conflicts.append(_conflict(row, received))
-    return conflicts
+    if any(row.msg_id not in stored for row in rows):
+        raise _StoredRowVanishedError
+    return [
+        (row, NotStorable("conflict", _CONFLICT.format(row.msg_id)))
+        for row in rows
+        if message.content(row.topic, row.msg) != stored[row.msg_id]
+    ]
 
 
 def _insert_rejects(connection: sa.Connection, rejects: Sequence[Reject]) -> None:
@@ -269,25 +310,17 @@ def _insert_rejects(connection: sa.Connection, rejects: Sequence[Reject]) -> Non
     )
 
 
-def _conflict(row: Row, received: tuple[str, str]) -> Reject:
-    # The same message again is the same conflict, whatever its counter or timestamp says.
-    identity = "\0".join((row.msg_id, *received))
-    reason = f"the id {row.msg_id} belongs to a message of other content, which came first"
-    return _of_row(row, "conflict", reason, identity.encode())
-
-
-def _refused(row: Row, error: psycopg2.Error) -> Reject:
-    reason = error.diag.message_primary or type(error).__name__
-    return _of_row(row, "invalid", f"PostgreSQL refused it: {reason}")
-
-
-def _of_row(row: Row, kind: str, reason: str, identity: bytes | None = None) -> Reject:
+def _reject_row(row: Row, error: NotStorable) -> Reject:
     received = raw.dumps(message.received(row))
+    identity = received
+    if error.kind == "conflict":
+        # The same message again is the same conflict, whatever its counter or timestamp says.
+        identity = "\0".join((row.msg_id, *message.content(row.topic, row.msg))).encode()
     return Reject(
-        kind=kind,
-        reason=reason,
+        kind=error.kind,
+        reason=error.reason,
         raw=received,
-        sha256=hashlib.sha256(identity or received).digest(),
+        sha256=hashlib.sha256(identity).digest(),
         msg_id=row.msg_id,
         topic=row.topic,
     )
