@@ -60,10 +60,11 @@ def _database_failure(error: Exception) -> tuple[str, int] | None:
     import psycopg2
     from sqlalchemy.exc import DBAPIError
 
+    from datanommer.models.database import reason
+
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, psycopg2.Error):
         return None
-    reason = " ".join(str(cause).split())
     if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return f"The database does not answer: {reason}", _UNAVAILABLE
-    return f"The database refused: {reason}", 1
+        return f"The database does not answer: {reason(error)}", _UNAVAILABLE
+    return f"The database refused: {reason(error)}", 1

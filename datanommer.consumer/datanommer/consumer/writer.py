@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from datanommer.consumer.lines import Lines, name
 from datanommer.models import migrations, store
+from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
 from datanommer.models.errors import DatanommerError
 from datanommer.models.spool import Spool, SpoolDamaged, SpoolFull, set_aside
@@ -207,8 +208,6 @@ class Writer:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, on one line; PostgreSQL adds the values of rows on the others."""
     if not isinstance(error, _EXPECTED):
         log.error("This is a fault of datanommer; please report it.", exc_info=error)
-    cause = getattr(error, "orig", None) or error
-    return next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    return reason(error)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg2
 import sqlalchemy as sa
 from sqlalchemy import orm
 
@@ -179,6 +180,25 @@ def create_engine(
             "options": options.strip(),
         },
     )
+
+
+def reason(error: BaseException, *, detailed: bool = False) -> str:
+    """What the server said, on one line, without the statement and its data.
+
+    Args:
+        error: of psycopg2 or SQLAlchemy.
+        detailed: with PostgreSQL's detail and hint, which may hold the values of a row.
+    """
+    # Where the connection was lost, what follows (a rollback) fails too, and hides why.
+    while isinstance(error.__context__, psycopg2.Error | sa.exc.DBAPIError):
+        error = error.__context__
+    cause: Any = getattr(error, "orig", None) or error
+    said = getattr(cause, "diag", None)
+    parts = [said.message_primary] if said else []
+    if said and detailed:
+        parts += [said.message_detail, said.message_hint]
+    told = ". ".join(filter(None, parts)) or str(cause)
+    return " ".join(told.split()) or type(cause).__name__
 
 
 def init(

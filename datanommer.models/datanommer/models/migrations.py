@@ -235,14 +235,7 @@ def _stranger(revision: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the server said, without the statement and its data."""
-    # Where the connection was lost, what follows (a rollback) fails too, and hides why.
-    while isinstance(error.__context__, psycopg2.Error | sa.exc.DBAPIError):
-        error = error.__context__
-    error = getattr(error, "orig", error)
-    said = getattr(error, "diag", None)
-    parts = (said.message_primary, said.message_detail, said.message_hint) if said else ()
-    text = " ".join((". ".join(filter(None, parts)) or str(error)).split())
+    text = database.reason(error, detailed=True)
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

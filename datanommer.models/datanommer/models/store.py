@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
 from datanommer.models import extraction, message, raw
-from datanommer.models.database import bound_engine
+from datanommer.models.database import bound_engine, reason
 from datanommer.models.deadline import Deadline
 from datanommer.models.errors import NotStorable
 from datanommer.models.insert import insert
@@ -259,8 +259,9 @@ def _insert(connection: sa.Connection, rows: Sequence[Row]) -> tuple[list[Row], 
             return insert(connection, rows), []
     except _REFUSALS as error:
         if len(rows) == 1:
-            reason = error.diag.message_primary or type(error).__name__
-            return [], [(rows[0], NotStorable("invalid", f"PostgreSQL refused it: {reason}"))]
+            return [], [
+                (rows[0], NotStorable("invalid", f"PostgreSQL refused it: {reason(error)}"))
+            ]
     middle = len(rows) // 2
     waiting, refused = _insert(connection, rows[:middle])
     more_waiting, more_refused = _insert(connection, rows[middle:])
