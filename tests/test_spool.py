@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from datanommer.models import Message, session
+from datanommer.models.errors import SpoolDamaged, SpoolFull
 from datanommer.models.schema import Rejected
-from datanommer.models.spool import Spool, SpoolDamaged, SpoolFull, configured
+from datanommer.models.spool import Spool, configured
 from datanommer.models.store import prepare
 from envelopes import envelope, without
 from shell import Run

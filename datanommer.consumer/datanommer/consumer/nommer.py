@@ -29,6 +29,8 @@ _SESSION = {
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
 }
+#: Less than a hub may take to end, because nothing can interrupt it.
+_CONNECT_SECONDS = 3
 
 # Below the logger of fedmsg: wherever a configuration sends the hub's log, this goes there too.
 log = logging.getLogger("fedmsg.consumers.datanommer")
@@ -201,21 +203,20 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             for _ in range(self._workers):
                 self.incoming.put(_END)
 
-    def finish(self, seconds: float) -> None:
-        """Keep all that was received, and end.
+    def hurry_after(self, seconds: float) -> None:
+        """Let messages go into the database for so long, and from then on into the spool."""
+        timer = threading.Timer(seconds, self._writer.hurry)
+        timer.daemon = True
+        timer.start()
 
-        Args:
-            seconds: how long it may go into the database; the rest goes into the spool.
-        """
+    def finish(self) -> None:
+        """Keep all that was received, and end."""
         self.stop()
-        hurry = threading.Timer(seconds, self._writer.hurry)
-        hurry.start()
         for _ in range(self._workers):
             self._ended.acquire()
         # What a thread of fedmsg fetched from datagrepper may have come after the end.
         late = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
         self._work([message for message in late if message is not _END])
-        hurry.cancel()
         self._writer.close()
 
     @property
@@ -241,7 +242,13 @@ def _bind_models(config: Mapping[str, Any]) -> Any:
     log.info(
         "datanommer writes to %s, named by %s.", database.describe(location.url), location.source
     )
-    engine = database.create_engine(location.url, settings=_SESSION)
+    engine = database.create_engine(
+        location.url,
+        settings=_SESSION,
+        connect_timeout=_CONNECT_SECONDS,
+        # The writer's own deadlines do not reach a ping; what fails is tried again anyhow.
+        pre_ping=False,
+    )
     try:
         migrations.require_head(engine)
     except DatabaseUnavailable as error:

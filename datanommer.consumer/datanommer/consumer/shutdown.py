@@ -30,14 +30,16 @@ DATABASE_SECONDS = 4.0
 def prepare(consumer: Nommer) -> None:
     """Let signals end the hub in order, from when it runs."""
     # moksha sets its own handlers when all consumers are made, just before the reactor runs.
-    reactor.callWhenRunning(_handle_signals, consumer.hub)
+    reactor.callWhenRunning(_handle_signals, consumer)
     reactor.addSystemEventTrigger("before", "shutdown", _finish, consumer)
 
 
-def _handle_signals(hub: Any) -> None:
+def _handle_signals(consumer: Nommer) -> None:
     def handle(number: int, _: object) -> None:
+        # Here, because the reactor may first read, and in blocking mode store, all that has come.
+        consumer.hurry_after(DATABASE_SECONDS)
         # In the reactor, and not in the handler: it may be asleep, and this wakes it up.
-        reactor.callFromThread(_stop, hub, number)
+        reactor.callFromThread(_stop, consumer.hub, number)
 
     for number in SIGNALS:
         signal.signal(number, handle)
@@ -57,7 +59,8 @@ def _finish(consumer: Nommer) -> Deferred[None]:
     done: Deferred[None] = Deferred()
 
     def finish() -> None:
-        consumer.finish(DATABASE_SECONDS)
+        consumer.hurry_after(DATABASE_SECONDS)  # where it was no signal that ends the hub
+        consumer.finish()
         reactor.callFromThread(done.callback, None)
 
     threading.Thread(target=finish, name="datanommer-finish", daemon=True).start()

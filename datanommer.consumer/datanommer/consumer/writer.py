@@ -11,7 +11,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg2
 import sqlalchemy as sa
@@ -20,8 +21,8 @@ from datanommer.consumer.lines import Lines, name
 from datanommer.models import migrations, store
 from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
-from datanommer.models.errors import DatanommerError
-from datanommer.models.spool import Spool, SpoolDamaged, SpoolFull, set_aside
+from datanommer.models.errors import DatanommerError, SpoolDamaged, SpoolFull
+from datanommer.models.spool import Spool, set_aside
 from datanommer.models.store import Item, Reject
 
 log = logging.getLogger("fedmsg.consumers.datanommer.writer")
@@ -30,6 +31,7 @@ log = logging.getLogger("fedmsg.consumers.datanommer.writer")
 # stored from the spool, which waits for nobody.
 _DIRECT_SECONDS = 5.0
 _DRAIN_SECONDS = 60.0
+_LAST_SECONDS = 4.0  # for the thread that drains to end; connecting takes 3 at most
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds between two tries, with jitter
 _EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
 
@@ -105,7 +107,9 @@ class Writer:
         """End; what waits in the spool is stored after the next start."""
         self.hurry()
         self._away.set()
-        self._drainer.join()
+        # It may be in the middle of connecting. What it stores then, and does not take out of the
+        # spool, is found to be stored after the next start.
+        self._drainer.join(_LAST_SECONDS)
         if waiting := self.waiting:
             log.warning("%s messages wait in %s for the next start.", waiting, self._spool.file)
         self._spool.close()
@@ -115,14 +119,22 @@ class Writer:
         self._lines.warning("Rejected (%s): %s: %s", reject.kind, which, reject.reason)
 
     def _store(self, batch: Sequence[Item], seconds: float) -> None:
-        deadline = Deadline(seconds)
-        self._deadlines.add(deadline)
-        try:
+        with self._deadline(seconds) as deadline:
             counts = store.store(batch, deadline, self._log_reject)
-        finally:
-            self._deadlines.discard(deadline)
         with self._counting:
             self.counts = self.counts.plus(counts)
+
+    @contextmanager
+    def _deadline(self, seconds: float) -> Iterator[Deadline]:
+        """A deadline that `hurry` brings forward."""
+        deadline = Deadline(seconds)
+        self._deadlines.add(deadline)
+        if self._stopping.is_set():  # since before it was added, maybe
+            deadline.expire()
+        try:
+            yield deadline
+        finally:
+            self._deadlines.discard(deadline)
 
     def _go_away(self, error: Exception) -> None:
         with self._lock:
@@ -172,9 +184,11 @@ class Writer:
     def _drain(self) -> None:
         pause = _FIRST_PAUSE
         number = self._batch_size
-        while self._away.wait() and not self._stopping.is_set():
+        # Asked before and after the wait: what just ended the wait for good may be cleared again.
+        while not self._stopping.is_set() and self._away.wait() and not self._stopping.is_set():
             try:
-                migrations.require_head(self._engine)
+                with self._deadline(_DIRECT_SECONDS) as deadline:
+                    migrations.require_head(self._engine, deadline)
                 while self._store_first(number):
                     pause, number = _FIRST_PAUSE, self._batch_size
             except Exception as error:  # noqa: BLE001  nobody would store what waits any more

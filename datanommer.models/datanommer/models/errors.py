@@ -6,6 +6,8 @@ Each message says what went wrong and what to do next, so that a command can pri
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class DatanommerError(Exception):
     """The base of all errors that datanommer raises on purpose."""
@@ -29,6 +31,28 @@ class NotAtHead(DatanommerError):
 
 class EmbeddedError(DatabaseUnavailable):
     """The embedded PostgreSQL cannot be started, stopped or reached."""
+
+
+class SpoolFull(DatanommerError):
+    """The spool can take no more: its cap is reached, or the floor of free disk, or it fails."""
+
+
+class SpoolDamaged(DatanommerError):
+    """The file of the spool is not what SQLite wrote."""
+
+
+class NoSuchReject(DatanommerError):
+    """There is no reject with one of these ids.
+
+    Args:
+        ids: the ids that are not there.
+    """
+
+    def __init__(self, ids: Collection[int]) -> None:
+        super().__init__(
+            f"There is no reject with the id {', '.join(map(str, ids))}. "
+            "See those that there are with datanommer-rejected list."
+        )
 
 
 class NotStorable(DatanommerError):

@@ -12,6 +12,7 @@ import psycopg2
 import sqlalchemy as sa
 
 from datanommer.models import database
+from datanommer.models.deadline import Deadline, within
 from datanommer.models.errors import DatabaseUnavailable, DatanommerError, NotAtHead
 from datanommer.models.schema import HEAD
 
@@ -115,14 +116,19 @@ def examine(engine: sa.Engine) -> State:
     return State(revision, sum(1 for _ in missing), is_empty=not (revision or has_tables))
 
 
-def require_head(engine: sa.Engine) -> None:
+def require_head(engine: sa.Engine, deadline: Deadline | None = None) -> None:
     """Make sure that the database has the schema of this version: one query where it has.
+
+    Args:
+        engine: of the database.
+        deadline: of that query; when it is over, the database counts as failed.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
         NotAtHead: it has another one; says what to type.
+        sqlalchemy.exc.DBAPIError: the database failed.
     """
-    with connect(engine) as connection:
+    with connect(engine) as connection, within(deadline, connection):
         if _revisions(connection) == {HEAD}:
             return
     state = examine(engine)

@@ -12,7 +12,7 @@ from sqlalchemy import orm
 
 from datanommer.models import record
 from datanommer.models.database import bound_engine
-from datanommer.models.errors import DatanommerError
+from datanommer.models.errors import NoSuchReject
 from datanommer.models.schema import Rejected
 
 #: The kinds of rejects; see `datanommer.models.schema.Rejected`.
@@ -24,16 +24,6 @@ _BATCH = 1000
 _BATCH_BYTES = 16 * 1024 * 1024
 _FETCH = 10  # rows with their raw, which may be long, that memory holds at a time
 _TRIES = 5
-
-
-class NoSuchReject(DatanommerError):
-    """There is no reject with that id."""
-
-    def __init__(self, ids: Collection[int]) -> None:
-        super().__init__(
-            f"There is no reject with the id {', '.join(map(str, ids))}. "
-            "See those that there are with datanommer-rejected list."
-        )
 
 
 class Entry(NamedTuple):

@@ -13,9 +13,9 @@ from psycopg2.extras import execute_values
 
 from datanommer.models import message, record
 from datanommer.models.database import bound_engine
-from datanommer.models.errors import NotStorable
+from datanommer.models.errors import NoSuchReject, NotStorable
 from datanommer.models.message import Row
-from datanommer.models.rejected import CLASSIC, NoSuchReject, conditions_of
+from datanommer.models.rejected import CLASSIC, conditions_of
 from datanommer.models.schema import Rejected
 from datanommer.models.store import Counts, Reject, in_transaction, settle
 

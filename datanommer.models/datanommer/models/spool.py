@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datanommer.models import configuration
-from datanommer.models.errors import DatanommerError
+from datanommer.models.errors import SpoolDamaged, SpoolFull
 from datanommer.models.message import Row
 from datanommer.models.store import Item, Reject
 
@@ -47,14 +47,6 @@ _SCHEMA = """
         item TEXT NOT NULL
     )
 """
-
-
-class SpoolFull(DatanommerError):
-    """The spool can take no more: its cap is reached, or the floor of free disk, or it fails."""
-
-
-class SpoolDamaged(DatanommerError):
-    """The file of the spool is not what SQLite wrote."""
 
 
 class Waiting(NamedTuple):

@@ -11,7 +11,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,7 +20,7 @@ from psycopg2.extras import execute_values
 
 from datanommer.models import extraction, message, raw
 from datanommer.models.database import bound_engine, reason
-from datanommer.models.deadline import Deadline
+from datanommer.models.deadline import Deadline, within
 from datanommer.models.errors import NotStorable
 from datanommer.models.insert import insert
 from datanommer.models.message import Row
@@ -189,7 +188,7 @@ def in_transaction(
         try:
             with (
                 bound_engine().connect() as connection,
-                _within(deadline, connection),
+                within(deadline, connection),
                 connection.begin(),
             ):
                 return work(connection)
@@ -202,10 +201,6 @@ def in_transaction(
                 raise
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311  apart from the other writer
     raise AssertionError("the last try returns or raises")
-
-
-def _within(deadline: Deadline | None, connection: sa.Connection) -> AbstractContextManager[None]:
-    return deadline.over(connection) if deadline else nullcontext()
 
 
 def _store(connection: sa.Connection, batch: Sequence[Item]) -> tuple[Counts, list[Reject]]:

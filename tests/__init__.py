@@ -1,0 +1,1 @@
+"""The tests: a package, because python-fedora installs one of that name that would be found."""

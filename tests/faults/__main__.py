@@ -1,0 +1,149 @@
+"""Random schedules of faults, and a verdict after each.
+
+The verdict of a schedule says what became of the messages; the last line sums them up. Exits 1 if
+anything was lost, invented or doubled, or a hub took too long to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the modules of the tests
+
+from . import fault
+from .fault import FAULTS, Fault
+from .scene import Database, Scene
+from .server import Server
+from .verdict import Verdict
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LONGEST_END = 10.0  # seconds
+#: Seconds after which nothing is in the memory of a hub alone, whatever the database does: what a
+#: kill would cost otherwise is measured by `losses`.
+_SETTLED = 8.0
+_NUMBERS = ("published", "stored", "rejected", "spooled", "duplicates", "lost", "invented")
+
+
+class Schedule:
+    """Some faults after each other, drawn by lot, in a scene of their own.
+
+    Args:
+        server: where the database is made.
+        faults: what may happen.
+        seed: of the lot.
+    """
+
+    def __init__(self, server: Server, faults: dict[str, Fault], seed: int) -> None:
+        self._server = server
+        self._faults = faults
+        self._choice = random.Random(seed)
+        self._rate = self._choice.choice((20, 100, 200, 500, 1000))
+        self.events = [f"seed {seed}", f"{self._rate} msg/s"]
+        self.longest_end = 0.0
+
+    def run(self) -> Verdict:
+        """Go through it, and wait until all is stored."""
+        with _folder() as folder, contextlib.closing(Database(self._server)) as database:
+            scene = Scene(database, folder, self._choice.randrange(2**32), poison=0.01)
+            with contextlib.closing(scene):
+                scene.start_hub()
+                scene.stream.start(self._rate)
+                for _ in range(self._choice.randint(1, 3)):
+                    self._break(scene)
+                scene.stream.stop()
+                scene.wait_until_stored()
+                verdict = scene.judge()
+                if not verdict.is_clean or verdict.spooled:
+                    sys.stderr.write(scene.hub.log)
+                return verdict
+
+    def _break(self, scene: Scene) -> None:
+        name = self._choice.choice(sorted(self._faults))
+        seconds = self._choice.uniform(0.2, 10)
+        self.events.append(f"{name} {seconds:.1f} s")
+        time.sleep(self._choice.uniform(0, 1))
+        with self._faults[name](scene.database):
+            time.sleep(seconds)
+            if self._choice.random() < 0.4:
+                self._restart_hub(scene)
+
+    def _restart_hub(self, scene: Scene) -> None:
+        # While nobody listens, nothing can be heard: that is not what is looked at here.
+        scene.stream.stop()
+        scene.wait_until_received()
+        if self._choice.random() < 0.7:
+            number = self._choice.choice(_SIGNALS)
+            seconds = scene.stop_hub(number)
+            self.longest_end = max(self.longest_end, seconds)
+            self.events.append(f"{number.name} ({seconds:.1f} s)")
+            scene.forget_subscribers()
+        else:
+            time.sleep(_SETTLED)
+            scene.kill_hub()
+            self.events.append("SIGKILL")
+        scene.start_hub()
+        scene.stream.start(self._rate)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of the first schedule")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long new ones begin")
+    given = parser.parse_args()
+    end = time.monotonic() + given.minutes * 60
+    totals = dict.fromkeys(_NUMBERS, 0)
+    seed, longest_end = given.seed, 0.0
+    with _server() as (server, faults):
+        while time.monotonic() < end:
+            schedule = Schedule(server, faults, seed)
+            verdict = schedule.run()
+            _say(f"{'; '.join(schedule.events)}: {verdict}")
+            for name in _NUMBERS:
+                totals[name] += getattr(verdict, name)
+            longest_end = max(longest_end, schedule.longest_end)
+            seed += 1
+    told = ", ".join(f"{name} {number}" for name, number in totals.items())
+    _say(f"{seed - given.seed} schedules: {told}; the longest end took {longest_end:.1f} s")
+    harm = totals["lost"] + totals["invented"] + totals["duplicates"] + totals["spooled"]
+    return 1 if harm or longest_end > _LONGEST_END else 0
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[tuple[Server, dict[str, Fault]]]:
+    """A server, on a disk that can be filled if this machine allows that, and what can happen."""
+    faults = dict(FAULTS)
+    try:
+        server = Server(has_own_disk=True)
+        faults["full"] = fault.full
+    except OSError as error:
+        _say(f"Without a full disk: none can be mounted here ({error}).")
+        server = Server()
+    with contextlib.closing(server):
+        yield server, faults
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""What became of the messages that were published."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from datanommer.models import Message, database, message
+from datanommer.models.schema import Rejected
+from datanommer.models.spool import Spool
+from datanommer.models.store import Reject
+
+_CHUNK = 1000
+
+
+@dataclass
+class Verdict:
+    """The numbers of messages.
+
+    Attributes:
+        published: that the hub was to receive.
+        stored: in `messages`.
+        rejected: in `rejected` and not stored.
+        spooled: that wait in a spool, and are neither stored nor rejected.
+        duplicates: more than one row of one message, wherever.
+        lost: published, and nowhere now.
+        invented: that nobody published so: other content, or another id.
+        misplaced: stored with an id that does not follow the order of publication.
+        kept: which of the published ones are anywhere, by their place.
+    """
+
+    published: int
+    stored: int
+    rejected: int
+    spooled: int
+    duplicates: int
+    lost: int
+    invented: int
+    misplaced: int
+    kept: list[bool]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether each message is kept once, exactly as it was sent."""
+        return not (self.lost or self.invented or self.duplicates)
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether nothing is missing before something that is kept."""
+        return False not in self.kept[: sum(self.kept)]
+
+    def __str__(self) -> str:
+        names = (
+            *("published", "stored", "rejected", "spooled", "duplicates", "lost", "invented"),
+            "misplaced",
+        )
+        return ", ".join(f"{name} {getattr(self, name)}" for name in names)
+
+
+def judge(published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path]) -> Verdict:
+    """Look for each message.
+
+    Args:
+        published: the envelopes, with ids of their own, in order.
+        url: of the database.
+        spools: the folders of the spools.
+    """
+    sent = {each["body"]["msg_id"]: _text(each["body"]) for each in published}
+    places = {msg_id: place for place, msg_id in enumerate(sent)}
+    stored, rejected = _in_database(url)
+    spooled = [body for folder in spools for body in _in_spool(folder)]
+    found = [stored, rejected, spooled]
+    ids = [{_id(body) for body in bodies} & sent.keys() for bodies in found]
+    kept = ids[0] | ids[1] | ids[2]
+    rows = Counter(_id(body) for body in stored + rejected)
+    order = [places[_id(body)] for body in stored if _id(body) in places]
+    return Verdict(
+        published=len(sent),
+        stored=len(ids[0]),
+        rejected=len(ids[1] - ids[0]),
+        spooled=len(ids[2] - ids[1] - ids[0]),
+        duplicates=sum(number - 1 for number in rows.values()),
+        lost=len(sent.keys() - kept),
+        invented=sum(sent.get(_id(body)) != _text(body) for bodies in found for body in bodies),
+        misplaced=sum(later < earlier for earlier, later in pairwise(order)),
+        kept=[msg_id in kept for msg_id in sent],
+    )
+
+
+def count_stored(url: str) -> int:
+    """How many messages are stored or rejected."""
+    engine = database.create_engine(url)
+    with engine.connect() as connection:
+        number = connection.scalar(
+            sa.text("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM rejected)")
+        )
+    engine.dispose()
+    assert isinstance(number, int)
+    return number
+
+
+def _in_database(url: str) -> tuple[list[Any], list[Any]]:
+    engine = database.create_engine(url)
+    with orm.Session(engine) as session:
+        rows = session.scalars(
+            sa.select(Message).order_by(Message.id).execution_options(yield_per=_CHUNK)
+        )
+        stored = [row.body for row in rows]
+        rejected = [
+            json.loads(bytes(row.raw))["body"]
+            for row in session.scalars(sa.select(Rejected).order_by(Rejected.id))
+        ]
+    engine.dispose()
+    return stored, rejected
+
+
+def _in_spool(folder: Path) -> Iterator[Any]:
+    if not Spool.exists(folder):
+        return
+    spool = Spool(folder)
+    try:
+        for _, item in spool.first(10**9):
+            if isinstance(item, Reject):
+                yield json.loads(item.raw)["body"]
+            else:
+                yield message.received(item)["body"]
+    finally:
+        spool.close()
+
+
+def _id(body: Any) -> Any:
+    return body.get("msg_id")
+
+
+def _text(body: Any) -> str:
+    # As text, because -0.0 == 0.0 and 1.0 == 1, and NaN is not NaN.
+    return json.dumps(body, sort_keys=True)

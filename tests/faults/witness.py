@@ -1,0 +1,28 @@
+"""The consumer as it is, with a list of what fedmsg-hub handed to it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from datanommer.consumer import Nommer
+
+#: The key of the configuration that names the file of the list.
+FILE_KEY = "faults.witness"
+
+
+class Witness(Nommer):
+    """Writes down the ids of the messages it is given, before anything else happens to them.
+
+    Args:
+        hub: the hub of moksha.
+    """
+
+    def __init__(self, hub: Any) -> None:
+        # What the kernel was given outlives a kill -9 of the process.
+        self._list = os.open(hub.config[FILE_KEY], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        super().__init__(hub)
+
+    def _consume(self, message: dict[str, Any]) -> bool | None:
+        os.write(self._list, f"{message['body']['msg_id']}\n".encode())
+        return super()._consume(message)
