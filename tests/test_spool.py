@@ -76,6 +76,19 @@ class TestSpool:
             spool.put(large * 5)
         assert items_of(spool) == large
 
+    def test_takes_more_again_when_some_is_stored(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path, max_bytes=400_000, min_free_bytes=0)
+        large = [prepare(envelope(msg="x" * 50_000))]
+
+        def fill() -> None:
+            for _ in range(20):
+                spool.put(large)
+
+        with pytest.raises(SpoolFull):
+            fill()
+        spool.remove(spool.first(4)[-1][0])
+        spool.put(large * 2)
+
     def test_leaves_the_disk_its_floor(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path, min_free_bytes=2**60)
         with pytest.raises(SpoolFull, match=r"datanommer\.spool_min_free_bytes"):

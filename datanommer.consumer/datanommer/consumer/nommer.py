@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
 
@@ -18,6 +19,7 @@ from datanommer.consumer import settings, shutdown
 from datanommer.consumer.lines import Lines, name
 from datanommer.consumer.writer import Writer
 from datanommer.models import database, extraction, migrations, spool, store
+from datanommer.models.deadline import Deadline
 from datanommer.models.errors import DatabaseUnavailable, DatanommerError, NotStorable
 from datanommer.models.signatures import Validator
 
@@ -31,6 +33,8 @@ _SESSION = {
 }
 #: Less than a hub may take to end, because nothing can interrupt it.
 _CONNECT_SECONDS = 3
+#: For the first look at the database.
+_FIRST_SECONDS = 10.0
 
 # Below the logger of fedmsg: wherever a configuration sends the hub's log, this goes there too.
 log = logging.getLogger("fedmsg.consumers.datanommer")
@@ -250,10 +254,13 @@ def _bind_models(config: Mapping[str, Any]) -> Any:
         pre_ping=False,
     )
     try:
-        migrations.require_head(engine)
-    except DatabaseUnavailable as error:
+        migrations.require_head(engine, Deadline(_FIRST_SECONDS))
+    except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
         # Not a reason to miss what crosses the bus meanwhile.
-        log.warning("%s Messages wait on disk until it does.", error)
+        log.warning(
+            "The database does not answer: %s. Messages wait on disk until it does.",
+            database.reason(error),
+        )
     datanommer.models.init(engine=engine)
     return engine
 

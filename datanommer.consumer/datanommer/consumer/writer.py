@@ -31,7 +31,7 @@ log = logging.getLogger("fedmsg.consumers.datanommer.writer")
 # stored from the spool, which waits for nobody.
 _DIRECT_SECONDS = 5.0
 _DRAIN_SECONDS = 60.0
-_LAST_SECONDS = 4.0  # for the thread that drains to end; connecting takes 3 at most
+_LAST_SECONDS = 4.0  # for what is left at the end; connecting takes 3 at most
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds between two tries, with jitter
 _EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
 
@@ -93,8 +93,7 @@ class Writer:
                 if (not self._is_direct or self._stopping.is_set()) and self._put(batch):
                     return False
             if self._stopping.is_set():
-                self._lose(batch)
-                return False
+                return self._store_at_last(batch)
             time.sleep(0.5)  # for the spool to have room, or for the database to come back
 
     def hurry(self) -> None:
@@ -172,14 +171,21 @@ class Writer:
         )
         self._spool.reopen()
 
-    def _lose(self, batch: Sequence[Item]) -> None:
-        self.lost += len(batch)
-        log.critical(
-            "Lost %s messages at the end of the hub: the database is away, and the spool takes "
-            "no more. %s were lost in all.",
-            len(batch),
-            self.lost,
-        )
+    def _store_at_last(self, batch: Sequence[Item]) -> bool:
+        """Try the database once more, because nothing else is left; tell if that fails too."""
+        try:
+            store.store(batch, Deadline(_LAST_SECONDS), self._log_reject)
+        except Exception as error:  # noqa: BLE001  it is lost, whatever the reason
+            self.lost += len(batch)
+            log.critical(
+                "Lost %s messages at the end of the hub: the spool takes no more, and neither "
+                "does the database: %s. %s were lost in all.",
+                len(batch),
+                _reason(error),
+                self.lost,
+            )
+            return False
+        return True
 
     def _drain(self) -> None:
         pause = _FIRST_PAUSE

@@ -181,10 +181,20 @@ class Spool:
         files = (self.file, self.file.with_name(f"{_FILE}-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
+    def _used(self) -> int:
+        """The bytes of what waits; the file may have room from what was taken out."""
+        with self._lock, self._faults():
+            pages, unused, size = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - unused) * size
+
     def _require_room(self, size: int) -> None:
         with self._faults():
             free = shutil.disk_usage(self.folder).free
-        if self._size() + size > self._max_bytes:
+        used = self._used()
+        if used + size > self._max_bytes:
             raise SpoolFull(
                 f"The spool {self.file} has reached its cap of {self._max_bytes} bytes "
                 "(datanommer.spool_max_bytes)."
