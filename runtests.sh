@@ -2,7 +2,7 @@
 # usage: ./runtests.sh [OPTION OF pytest ...]        such as: ./runtests.sh -k dump
 #
 # Lint, types and tests. The tests run against the wheels, built from a clean copy and installed;
-# on the embedded PostgreSQL, and those that use a database once more on the PostgreSQL at
+# on the embedded PostgreSQL, and those that use a database (without a hub) once more on the one at
 # 127.0.0.1:5432, where one answers. Needs Python 3.11 or later, git and pip's index.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)
