@@ -15,14 +15,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import fedmsg.crypto
 import fedmsg.encoding
-from fedmsg.crypto import gpg, utils, x509_ng
+from fedmsg.crypto import gpg, x509_ng
 
 from datanommer.models.errors import ConfigurationError
 
@@ -39,6 +39,8 @@ try:
         X509StoreContextError,
         load_crl,  # noqa: F401  fedmsg needs it
     )
+
+    from datanommer.models.authority import Authority, AuthoritySource, validity
 except ImportError as error:
     _import_error: str | None = str(error)
 else:
@@ -46,8 +48,6 @@ else:
     _PADDING, _HASH = padding.PKCS1v15(), SHA1()  # noqa: S303  this is what fedmsg signs with
 
 log = logging.getLogger(__name__)
-
-_Part = TypeVar("_Part")
 
 #: How long a certificate that was checked is trusted, and a CA or CRL not read again, in seconds.
 KEEP_FOR = 300.0
@@ -60,9 +60,6 @@ _LOOK_EVERY = 1.0
 _FETCH_EVERY = 60.0
 _CREDENTIALS = ("signature", "certificate")
 _BACKENDS = ("x509", "gpg")
-# The defaults of fedmsg.crypto.x509_ng, for a configuration that does not have the keys.
-_DEFAULT_CA = "https://fedoraproject.org/fedmsg/ca.crt"
-_DEFAULT_CRL = "https://fedoraproject.org/fedmsg/crl.pem"
 
 
 def is_unsigned(body: Mapping[str, Any]) -> bool:
@@ -96,7 +93,7 @@ class Validator:
             _require_gpg()
         if "x509" in self._backends:
             _require_x509()
-            self._source = _AuthoritySource(config, keep_for)
+            self._source = AuthoritySource(config, keep_for)
             self._require_usable(self._source.authority)
 
     def validate(self, body: Mapping[str, Any]) -> str | None:
@@ -190,14 +187,14 @@ class Validator:
             self._signers.clear()
             reason = self._reason_of_chain(certificate)
         authority = self._source.authority
-        moments = (*_validity(certificate), *authority.moments)
+        moments = (*validity(certificate), *authority.moments)
         # The verdict holds until something begins or ends to be valid.
         expires = min([now + self._keep_for, *(moment for moment in moments if moment > now)])
         if reason:
             return _Refused(now, expires, f"its certificate is refused: {reason}")
         return _trusted(certificate, authority, now, expires)
 
-    def _require_usable(self, authority: _Authority) -> None:
+    def _require_usable(self, authority: Authority) -> None:
         """Refuse to start where every message would be refused."""
         now = time.time()
         for name, valid_from, valid_until in authority.parts:
@@ -242,7 +239,7 @@ class ArchiveValidator(Validator):
         """
         return self._reason(body, sent)
 
-    def _require_usable(self, authority: _Authority) -> None:
+    def _require_usable(self, authority: Authority) -> None:
         for name, _, valid_until in authority.parts[1:]:
             if valid_until < time.time():
                 log.warning(
@@ -294,79 +291,6 @@ class _Trusted(_Signer):
     valid_until: float
 
 
-class _Authority(NamedTuple):
-    """Who says which certificates are good, and which no longer.
-
-    Attributes:
-        parts: what the CA and the CRL are called, and from when to when they are valid.
-    """
-
-    ca_pem: str
-    crl_pem: str | None
-    ca: x509.Certificate
-    crl: x509.CertificateRevocationList | None
-    parts: list[tuple[str, float, float]]
-
-    @property
-    def moments(self) -> list[float]:
-        return [moment for _, *moments in self.parts for moment in moments]
-
-
-class _AuthoritySource:
-    """Where the CA and the CRL are, and what was read there.
-
-    Raises:
-        ConfigurationError: they cannot be read, or do not belong together.
-    """
-
-    def __init__(self, config: Mapping[str, Any], keep_for: float) -> None:
-        self._ca_location = config.get("ca_cert_location", _DEFAULT_CA)
-        self._crl_location = config.get("crl_location", _DEFAULT_CRL)
-        self._keep_for = keep_for
-        self._stamps = self._look()
-        self._read_at = time.time()
-        self.authority = self._read()
-
-    def refresh(self, now: float, max_age: float) -> bool:
-        """Read again what has changed, or was read longer than `max_age` seconds ago.
-
-        Returns:
-            Whether it is not what it was. What cannot be read leaves things as they are.
-        """
-        stamps = self._look()
-        if stamps == self._stamps and 0 <= now - self._read_at < max_age:
-            return False
-        self._stamps, self._read_at = stamps, now
-        before = self.authority
-        try:
-            self.authority = self._read()
-        except ConfigurationError as error:
-            log.error("What was read before goes on to count. %s", error)  # noqa: TRY400
-        return before[:2] != self.authority[:2]
-
-    def _look(self) -> list[tuple[int, ...] | None]:
-        return [_stamp(location) for location in (self._ca_location, self._crl_location)]
-
-    def _read(self) -> _Authority:
-        ca_pem = _load("ca_cert_location", self._ca_location)
-        ca = _parsed("certificate", self._ca_location, ca_pem, x509.load_pem_x509_certificate)
-        parts = [(f"The CA certificate {self._ca_location}", *_validity(ca))]
-        if not self._crl_location:
-            return _Authority(ca_pem, None, ca, None, parts)
-        crl_pem = _load("crl_location", self._crl_location)
-        crl = _parsed("revocation list", self._crl_location, crl_pem, x509.load_pem_x509_crl)
-        key: Any = ca.public_key()  # of a kind that signs, or it were no authority
-        if crl.issuer != ca.subject or not crl.is_signature_valid(key):
-            raise ConfigurationError(
-                f"The CRL {self._crl_location} is not of the CA in {self._ca_location}. "
-                "Set crl_location and ca_cert_location to what belongs together."
-            )
-        until = crl.next_update_utc
-        end = until.timestamp() if until else float("inf")
-        parts.append((f"The CRL {self._crl_location}", crl.last_update_utc.timestamp(), end))
-        return _Authority(ca_pem, crl_pem, ca, crl, parts)
-
-
 def _configured_backends(config: Mapping[str, Any]) -> frozenset[str]:
     named = list(config.get("crypto_validate_backends") or ())
     unknown = [name for name in named if name not in _BACKENDS]
@@ -406,47 +330,8 @@ def _require_x509() -> None:
         ) from error
 
 
-def _load(key: str, location: Any) -> str:
-    try:
-        text = utils.load_certificates(location, invalidate_cache=True)[0]
-        if not text:
-            raise ValueError("it is empty")  # noqa: TRY301
-    except Exception as error:  # requests has many, beside those of files
-        raise ConfigurationError(
-            f"Signatures cannot be validated: {location!r} cannot be read: {error}. "
-            f"Set {key} in the fedmsg configuration to a file in PEM form that can."
-        ) from error
-    assert isinstance(text, str)
-    return text
-
-
-def _parsed(what: str, location: Any, pem: str, parse: Callable[[bytes], _Part]) -> _Part:
-    try:
-        return parse(pem.encode())
-    except ValueError as error:
-        raise ConfigurationError(
-            f"Signatures cannot be validated: {location} holds no {what} in PEM form."
-        ) from error
-
-
-def _stamp(location: Any) -> tuple[int, ...] | None:
-    """What tells a file from the one that was there before; None for a URL, or no file."""
-    try:
-        status = os.stat(location)  # noqa: PTH116  a URL is no Path
-    except (OSError, TypeError, ValueError):
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _validity(certificate: x509.Certificate) -> tuple[float, float]:
-    return (
-        certificate.not_valid_before_utc.timestamp(),
-        certificate.not_valid_after_utc.timestamp(),
-    )
-
-
 def _trusted(
-    certificate: x509.Certificate, authority: _Authority, checked_at: float, expires_at: float
+    certificate: x509.Certificate, authority: Authority, checked_at: float, expires_at: float
 ) -> _Signer:
     key = certificate.public_key()
     names = certificate.subject.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)
@@ -454,7 +339,7 @@ def _trusted(
         return _Refused(checked_at, expires_at, "its certificate has no RSA key")
     if not names:
         return _Refused(checked_at, expires_at, "its certificate names nobody")
-    begins, ends = zip(_validity(certificate), _validity(authority.ca), strict=True)
+    begins, ends = zip(validity(certificate), validity(authority.ca), strict=True)
     return _Trusted(checked_at, expires_at, key, str(names[0].value), max(begins), min(ends))
 
 
