@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fedmsg.crypto
 import psycopg2
@@ -268,6 +270,56 @@ def test_the_monitoring_socket_tells_what_became_of_the_messages(
         "lost": 0,
     }
     assert nommer["headcount_in"] == nommer["headcount_out"] == 4
+
+
+def test_fedmsg_check_finds_the_consumer(bus: Bus, run: Run, tmp_path: Path) -> None:
+    bus.config["moksha.monitoring.socket"] = f"ipc://{tmp_path}/monitoring"
+    bus.start_hub()
+    checked = run("fedmsg-check", "-c", "Nommer", cwd=bus.folder)
+    assert checked.returncode == 0, checked.stderr
+    assert "All consumers and producers are active!" in checked.stdout
+
+
+class _Datagrepper(BaseHTTPRequestHandler):
+    """Has one page of messages, as datagrepper gives them."""
+
+    messages: ClassVar[list[dict[str, Any]]] = []
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        page = {"pages": 1, "raw_messages": self.messages}
+        self.wfile.write(json.dumps(page).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+def test_what_a_hub_missed_is_fetched_from_datagrepper_and_stored(
+    bus: Bus, archive: Archive, tmp_path: Path
+) -> None:
+    last, missed = envelope(), [envelope(), envelope()]
+    _Datagrepper.messages = [message["body"] for message in (last, *missed)]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Datagrepper)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    bus.config["status_directory"] = str(tmp_path / "status")
+    bus.config["datagrepper_url"] = f"http://127.0.0.1:{server.server_port}/raw"
+    bus.start_hub()
+    bus.publisher.publish(last)
+    archive.wait_for(last)
+    status = tmp_path / "status"
+    eventually(lambda: any('"post"' in f.read_text() for f in status.rglob("Nommer")), "its status")
+    bus.close()
+
+    again = Bus(tmp_path)
+    again.config = {**bus.config, "endpoints": {"test": [again.publisher.endpoint]}}
+    again.start_hub()
+    for message in missed:
+        archive.wait_for(message)
+    assert len(archive.messages()) == 3
+    again.close()
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
