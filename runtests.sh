@@ -118,10 +118,10 @@ note() {
 }
 
 check() {
-    local name=$1
-    shift
+    local name=$1 program=$VENV/bin/$2
+    shift 2
     say "$name"
-    if "$VENV/bin/$@"; then note passed "$name"; else note FAILED "$name"; fi
+    if "$program" "$@"; then note passed "$name"; else note FAILED "$name"; fi
 }
 
 run_pytest() {
