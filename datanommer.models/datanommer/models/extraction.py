@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from datanommer.models import configuration
@@ -13,8 +14,13 @@ from datanommer.models.message import storable_names
 
 log = logging.getLogger(__name__)
 
+#: The topics whose processor is remembered; a bus has some hundreds of them.
+_KNOWN_TOPICS = 10_000
+
 _config: Mapping[str, Any] | None = None
 _config_filename: str | None = None
+# Whether every processor tells by the topic alone which messages are its own.
+_topic_decides = False
 
 
 def configure(config: Mapping[str, Any]) -> None:
@@ -23,14 +29,21 @@ def configure(config: Mapping[str, Any]) -> None:
     Args:
         config: the fedmsg configuration.
     """
-    global _config  # noqa: PLW0603  fedmsg.meta keeps its processors in a global, too
+    global _config, _topic_decides  # noqa: PLW0603  as fedmsg.meta keeps its processors
     with warnings.catch_warnings():
         # fedmsg.meta imports pkg_resources, which warns that it will go.
         warnings.simplefilter("ignore")
         import fedmsg.meta
 
         fedmsg.meta.make_processors(**config)
+        from fedmsg.meta.base import BaseProcessor
     _config = config
+    _topic_decides = all(
+        getattr(getattr(processor, "handle_msg", None), "__func__", None)
+        is BaseProcessor.handle_msg
+        for processor in fedmsg.meta.processors
+    )
+    _processor_of_topic.cache_clear()
 
 
 def configure_from(filename: str | None) -> None:
@@ -50,21 +63,40 @@ def extract(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     if _config is None:
         configure(_loaded())
-    import fedmsg.meta
-    from fedmsg.meta.default import DefaultProcessor
-
-    processor = _ask(fedmsg.meta.msg2processor, body)
-    # The default processor is the one that knows nothing.
-    if processor is None or isinstance(processor, DefaultProcessor):
+    processor = _processor(body)
+    if processor is None:
         return (), ()
-    users = _ask(fedmsg.meta.msg2usernames, body, processor=processor)
-    packages = _ask(fedmsg.meta.msg2packages, body, processor=processor)
+    # What fedmsg.meta.msg2usernames and msg2packages ask, without their logging of a traceback
+    # for each message that a processor fails on.
+    users = _ask(processor, "usernames", body)
+    packages = _ask(processor, "packages", body)
     return storable_names(users), storable_names(packages)
 
 
-def _ask(question: Callable[..., Any], body: Mapping[str, Any], **options: Any) -> Any:
+def _processor(body: Mapping[str, Any]) -> Any:
+    """The processor of a message; None where only the default one is left, which knows nothing."""
+    topic = body.get("topic")
+    if _topic_decides and isinstance(topic, str):
+        return _processor_of_topic(topic)
+    return _find_processor(body)
+
+
+@lru_cache(maxsize=_KNOWN_TOPICS)
+def _processor_of_topic(topic: str) -> Any:
+    return _find_processor({"topic": topic})
+
+
+def _find_processor(body: Mapping[str, Any]) -> Any:
+    import fedmsg.meta
+    from fedmsg.meta.default import DefaultProcessor
+
+    processor = _ask(fedmsg.meta, "msg2processor", body)
+    return None if isinstance(processor, DefaultProcessor) else processor
+
+
+def _ask(whom: Any, question: str, body: Mapping[str, Any]) -> Any:
     try:
-        return question(body, **options, **(_config or {}))
+        return getattr(whom, question)(body, **(_config or {}))
     except Exception as error:  # processors are other people's code
         log.debug(
             "fedmsg.meta failed on %s: %s", body.get("msg_id"), type(error).__name__, exc_info=True
