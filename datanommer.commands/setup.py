@@ -16,6 +16,7 @@ COMMANDS = [
     "rejected",
     "spool",
     "stats",
+    "validate",
     "verify",
 ]
 

