@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 _counter = itertools.count(1)
@@ -37,6 +38,38 @@ def envelope(topic: str = "org.example.dev.demo.hello", **body: Any) -> dict[str
         **body,
     }
     return {"topic": topic, "body": full}
+
+
+def line(
+    topic: str = "org.example.dev.demo.hello",
+    sent_at: str = "2021-07-21T12:23:12+00:00",
+    **keys: Any,
+) -> dict[str, Any]:
+    """A line of ``fedora-messaging publish``; the arguments go into it."""
+    headers = {
+        "fedora_messaging_schema": "base.message",
+        "fedora_messaging_severity": 20,
+        "sent-at": sent_at,
+    }
+    return {
+        "body": {"n": next(_counter)},
+        "headers": headers,
+        "id": str(uuid.uuid4()),
+        "queue": "queue",
+        "topic": topic,
+        **keys,
+    }
+
+
+def bridged(line: dict[str, Any], at: int) -> dict[str, Any]:
+    """The envelope that a bridge to fedmsg makes of such a line, at this time (epoch seconds)."""
+    return envelope(
+        line["topic"],
+        msg=line["body"],
+        msg_id=f"{datetime.fromtimestamp(at, UTC).year}-{line['id']}",
+        timestamp=at,
+        username="amqp-bridge",
+    )
 
 
 def without(message: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -1,44 +1,76 @@
-"""A line of ``fedora-messaging publish`` or ``record`` as an envelope of the bus.
+"""A message of fedora-messaging as an envelope of the bus.
 
-Source of the form: fedora_messaging.message.dumps, fedora-messaging 3.9.
+It comes as one JSON object, which ``fedora-messaging publish`` reads and ``record`` writes, a line
+each: ``topic`` and ``body``, and maybe ``id``, ``headers``, ``queue`` and ``priority`` (source:
+fedora_messaging.message.SERIALIZED_MESSAGE_SCHEMA, fedora-messaging 3.9).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from datanommer.models.message import naive_utc, to_epoch
+from datanommer.models import store
+from datanommer.models.message import Row, naive_utc, to_epoch
+from datanommer.models.years import with_year
 
-_STARTS_WITH_A_YEAR = re.compile(r"[0-9]{4}-")
+_OWN_KEYS = {"id", "queue", "priority"}
+_OWN_HEADERS = {"sent-at", "fedora_messaging_schema", "fedora_messaging_severity"}
+_KEYS_OF_FEDMSG = {"msg", "msg_id", "topic", "timestamp", "i", "username"}
 
 
 def is_line(value: Mapping[str, Any]) -> bool:
-    """Whether this is such a line, and not an envelope of fedmsg, which has no id of its own."""
-    return "topic" in value and "body" in value and ("id" in value or "queue" in value)
+    """Whether this is such an object, and not an envelope of fedmsg or STOMP."""
+    if "topic" not in value or "body" not in value:
+        return False
+    body, headers = value["body"], value.get("headers")
+    return bool(
+        _OWN_KEYS & value.keys()
+        or (isinstance(headers, dict) and _OWN_HEADERS & headers.keys())
+        or (isinstance(body, dict) and not _KEYS_OF_FEDMSG & body.keys())
+    )
+
+
+def prepare(line: Mapping[str, Any]) -> store.Item:
+    """What is to be stored of such an object; as `datanommer.models.store.prepare`."""
+    item = store.prepare(to_envelope(line))
+    if isinstance(item, Row):
+        item.from_amqp = True
+    return item
 
 
 def to_envelope(line: Mapping[str, Any]) -> dict[str, Any]:
     """The envelope that a bridge to fedmsg would send, with the headers kept.
 
-    The id gets the year of ``sent-at`` in front, as bridges do, so that a message which comes
-    both ways is one message.
+    An id without a year gets that of ``sent-at`` in front. What a bridge from fedmsg has sent is
+    the body that fedmsg sent, and is taken as that.
     """
     given = line.get("headers")
     headers = given if isinstance(given, dict) else {}
+    if _is_from_fedmsg(line):
+        return {"topic": line["topic"], "body": line["body"], "headers": headers}
     sent_at = _moment(headers.get("sent-at"))
     body: dict[str, Any] = {"topic": line["topic"], "msg": line["body"]}
     if sent_at is not None:
         body["timestamp"] = to_epoch(sent_at)
     msg_id = line.get("id")
     if isinstance(msg_id, str) and msg_id:
-        year = (sent_at or datetime.now(UTC)).year
-        body["msg_id"] = msg_id if _STARTS_WITH_A_YEAR.match(msg_id) else f"{year}-{msg_id}"
+        body["msg_id"] = with_year(msg_id, (sent_at or datetime.now(UTC)).year)
     if given is not None:
         body["headers"] = given
     return {"topic": line["topic"], "body": body}
+
+
+def _is_from_fedmsg(line: Mapping[str, Any]) -> bool:
+    """Whether its body is a whole body of fedmsg (source: zmq_to_amqp, fedmsg-migration-tools)."""
+    body, msg_id = line["body"], line.get("id")
+    return bool(
+        msg_id
+        and isinstance(body, dict)
+        and (body.get("msg_id"), body.get("topic")) == (msg_id, line["topic"])
+        and body.keys() >= {"msg", "timestamp", "i"}
+    )
 
 
 def _moment(text: Any) -> datetime | None:

@@ -28,6 +28,9 @@ MAX_DEPTH = 500
 #: The longest JSON of one column, in characters (all ASCII).
 MAX_JSON_LENGTH = 64 * 1024 * 1024
 
+#: The `username` of what a bridge brings from AMQP to fedmsg (source: fedmsg-migration-tools).
+BRIDGE = "amqp-bridge"
+
 _INT64 = range(-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as in the classic API
 _MICROSECOND = timedelta(microseconds=1)
@@ -53,6 +56,8 @@ class Row:
         extra: the JSON text of the difference (see this module's docstring), or None.
         users: the names of the users that the message concerns, each once.
         packages: the names of the packages, likewise.
+        from_amqp: whether it came over AMQP, where ids have no year: `datanommer.models.years`
+            looks for it under those of other years.
     """
 
     msg_id: str
@@ -71,10 +76,16 @@ class Row:
     extra: str | None
     users: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    from_amqp: bool = False
 
 
 def categorize(topic: str) -> str:
-    """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus."""
+    """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus.
+
+    Topics of ``logging.stats`` come from scripts, with any prefix or none: theirs is ``logging``.
+    """
+    if "logging.stats." in topic and ".logging.stats." in f".{topic}":
+        return "logging"
     parts = topic.split(".")
     place = 2 if "VirtualTopic" in topic else 3
     return (parts[place] if len(parts) > place else "") or "Unclassified"
@@ -147,6 +158,7 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
             "msg": msg_text,
             "headers": headers_text,
             "extra": _json("the body", extra) if extra else None,
+            "from_amqp": columns["username"] == BRIDGE or "sent-at" in (headers or {}),
         }
     )
 

@@ -136,7 +136,7 @@ def parse(value: Any) -> Row | Reject:
         value = value["raw"]
     if not isinstance(value, dict) or "body" in value or "msg" not in value:
         is_line = isinstance(value, dict) and fedora_messaging.is_line(value)
-        return prepare(fedora_messaging.to_envelope(value) if is_line else value)
+        return fedora_messaging.prepare(value) if is_line else prepare(value)
     try:
         envelope, given = _envelope_of(value)
         row = message.from_envelope(envelope, given)

@@ -18,7 +18,7 @@ import psycopg2
 import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
-from datanommer.models import extraction, message, raw
+from datanommer.models import extraction, message, raw, years
 from datanommer.models.database import bound_engine, reason
 from datanommer.models.deadline import Deadline, within
 from datanommer.models.errors import NotStorable
@@ -232,11 +232,17 @@ def settle(connection: sa.Connection, rows: Sequence[Row]) -> Outcome:
     Raises:
         psycopg2.Error: the database failed; the transaction is over.
     """
-    waiting, refused = _insert(connection, rows)
+    duplicates = years.duplicates(connection, rows)
+    waiting, refused = _insert(connection, _without(rows, duplicates))
     conflicts = _conflicts(connection, waiting)
-    conflicting = {id(row) for row, _ in conflicts}
-    duplicates = [row for row in waiting if id(row) not in conflicting]
+    duplicates += _without(waiting, [row for row, _ in conflicts])
     return Outcome(duplicates, refused + conflicts)
+
+
+def _without(rows: Sequence[Row], others: Sequence[Row]) -> Sequence[Row]:
+    """The rows that are not among the others (by identity: equal rows are two messages)."""
+    left_out = {id(row) for row in others}
+    return [row for row in rows if id(row) not in left_out] if left_out else rows
 
 
 _Refused = list[tuple[Row, NotStorable]]
