@@ -3,7 +3,8 @@
 #
 # Lint, types and tests. The tests run against the wheels, built from a clean copy and installed;
 # on the embedded PostgreSQL, and those that use a database (without a hub) once more on the one at
-# 127.0.0.1:5432, where one answers. Needs Python 3.11 or later, git and pip's index.
+# 127.0.0.1:5432, where one answers. What concerns AMQP is tested where a RabbitMQ answers at
+# 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)
 #   PYTHON            the interpreter that makes it (default: the first python3 that is new enough)
@@ -17,7 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ARTIFACTS=$VENV/artifacts
 DEPENDENCIES=$ARTIFACTS/dependencies
 PACKAGES=(datanommer.models/datanommer datanommer.consumer/datanommer datanommer.commands/datanommer)
-WANTED='datanommer[embedded,fedora]==2.0.0'
+WANTED='datanommer[amqp,embedded,fedora]==2.0.0'
 
 # What is tested is what is installed, whatever the caller's Python is told to look at.
 unset PYTHONPATH PYTHONHOME

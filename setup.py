@@ -23,6 +23,7 @@ setup(
         "datanommer.commands==2.0.0",
     ],
     extras_require={
+        "amqp": ["datanommer.consumer[amqp]==2.0.0"],
         "embedded": ["datanommer.models[embedded]==2.0.0"],
         "fedora": ["datanommer.models[fedora]==2.0.0"],
     },

@@ -41,6 +41,10 @@ setup(
         # find distributions with a dot in their name, and the hub would not load this one.
         "setuptools>=75.8.2,<82",
     ],
+    extras_require={
+        # For Callback, which stores what comes over AMQP.
+        "amqp": ["fedora-messaging>=3.9,<4"],
+    },
     entry_points={"moksha.consumer": ["datanommer = datanommer.consumer:Nommer"]},
     classifiers=[
         "Development Status :: 5 - Production/Stable",

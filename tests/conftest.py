@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import rabbitmq
 from datanommer.models import database as databases
 from datanommer.models import migrations
 from shell import Run, script
@@ -37,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         # A hub is the same on any server; what differs is what the models ask of it.
-        if "server" in fixtures and not fixtures & {"quiet_bus", "hub"}:
+        if "server" in fixtures and not fixtures & {"quiet_bus", "hub", "broker"}:
             item.add_marker("database")
 
 
@@ -45,9 +46,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs_program"):
         for program in marker.args:
             if shutil.which(program) is None:
-                missing = f"{program} is not installed"
-                # Where everything is meant to be there, nothing is left out in silence.
-                (pytest.fail if os.environ.get("REQUIRE_SERVICES") else pytest.skip)(missing)
+                _leave_out(f"{program} is not installed")
+
+
+def _leave_out(reason: str) -> None:
+    # Where everything is meant to be there, nothing is left out in silence.
+    (pytest.fail if os.environ.get("REQUIRE_SERVICES") else pytest.skip)(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -150,6 +154,21 @@ def archive(database: str) -> Iterator[str]:
     yield database
     databases.session.remove()
     databases.bound_engine().dispose()
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq() -> str | None:
+    return rabbitmq.why_not()
+
+
+@pytest.fixture
+def broker(_rabbitmq: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
+    """An exchange and a queue of a RabbitMQ; without one, as `needs_program` without a program."""
+    if _rabbitmq:
+        _leave_out(_rabbitmq)
+    broker = rabbitmq.Broker(tmp_path)
+    yield broker
+    broker.close()
 
 
 @pytest.fixture

@@ -446,13 +446,18 @@ class TestRpms:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-def test_systemd_understands_the_drop_in(tmp_path: Path) -> None:
-    unit = tmp_path / "fedmsg-hub.service"
+@pytest.mark.parametrize(
+    ("name", "drop_in"),
+    [
+        ("fedmsg-hub", "datanommer.conf"),
+        ("fm-consumer@datanommer", "fm-consumer@datanommer.conf"),
+    ],
+)
+def test_systemd_understands_the_drop_in(tmp_path: Path, name: str, drop_in: str) -> None:
+    unit = tmp_path / f"{name}.service"
     unit.write_text("[Service]\nExecStart=/bin/true\n")
-    (tmp_path / "fedmsg-hub.service.d").mkdir()
-    shutil.copy(
-        ROOT / "packaging" / "systemd" / "datanommer.conf", tmp_path / "fedmsg-hub.service.d"
-    )
+    (tmp_path / f"{name}.service.d").mkdir()
+    shutil.copy(ROOT / "packaging" / "systemd" / drop_in, tmp_path / f"{name}.service.d")
     result = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
     )

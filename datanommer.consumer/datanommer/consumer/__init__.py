@@ -1,4 +1,4 @@
-"""The plug-in for fedmsg-hub that stores the messages of the bus.
+"""Stores the messages of the bus: as a plug-in of fedmsg-hub, or a callback of fedora-messaging.
 
 fedmsg-hub finds `Nommer` by itself. It is switched on in the fedmsg configuration::
 
@@ -6,10 +6,28 @@ fedmsg-hub finds `Nommer` by itself. It is switched on in the fedmsg configurati
         "datanommer.enabled": True,
         "datanommer.sqlalchemy.url": "postgresql://datanommer@db.example.com/datanommer",
     }
+
+``fedora-messaging consume --callback=datanommer.consumer:Callback`` stores what comes over AMQP. It
+needs the extra ``datanommer.consumer[amqp]``.
 """
 
-from datanommer.consumer.nommer import Nommer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datanommer.consumer.amqp import Callback
+    from datanommer.consumer.nommer import Nommer
 
 __version__ = "2.0.0"
 
-__all__ = ["Nommer", "__version__"]
+__all__ = ["Callback", "Nommer", "__version__"]
+
+_MODULES = {"Callback": "amqp", "Nommer": "nommer"}
+
+
+def __getattr__(name: str) -> Any:
+    """`Callback` or `Nommer`, each only when it is wanted: either library may be missing, and each
+    of the two chooses a reactor of Twisted when it is imported."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

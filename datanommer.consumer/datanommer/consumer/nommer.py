@@ -10,32 +10,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
 from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
 
-import datanommer.models
-from datanommer.consumer import settings, shutdown
+from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.lines import Lines, name
 from datanommer.consumer.writer import Writer
-from datanommer.models import database, extraction, migrations, spool, store
-from datanommer.models.deadline import Deadline
-from datanommer.models.errors import DatabaseUnavailable, DatanommerError, NotStorable
+from datanommer.models import extraction, spool, store
+from datanommer.models.errors import DatanommerError, NotStorable
 from datanommer.models.signatures import Validator
 
 _SIGNATURES_KEY = "validate_signatures"
-#: What PostgreSQL ends by itself: a lock or a statement that takes longer only delays the rest,
-#: which waits in the spool meanwhile and is tried again.
-_SESSION = {
-    "lock_timeout": "3s",
-    "statement_timeout": "30s",
-    "idle_in_transaction_session_timeout": "60s",
-}
-#: Less than a hub may take to end, because nothing can interrupt it.
-_CONNECT_SECONDS = 3
-#: For the first look at the database.
-_FIRST_SECONDS = 10.0
-
 # Below the logger of fedmsg: wherever a configuration sends the hub's log, this goes there too.
 log = logging.getLogger("fedmsg.consumers.datanommer")
 
@@ -82,7 +67,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._is_stopping = False
         self._ended = threading.Semaphore(0)  # a time for each worker that has
         self._validator = self._make_validator(config)
-        self._writer = Writer(_bind_models(config), spool.configured(config), self._batch_size)
+        self._writer = Writer(
+            connection.bind(config, log), spool.configured(config), self._batch_size
+        )
         # Here, and not with the first message: several worker threads would race for it.
         extraction.configure(config)
 
@@ -239,30 +226,6 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                 "lost": self._writer.lost,
             }
         return told
-
-
-def _bind_models(config: Mapping[str, Any]) -> Any:
-    location = database.locate(config=config)
-    log.info(
-        "datanommer writes to %s, named by %s.", database.describe(location.url), location.source
-    )
-    engine = database.create_engine(
-        location.url,
-        settings=_SESSION,
-        connect_timeout=_CONNECT_SECONDS,
-        # The writer's own deadlines do not reach a ping; what fails is tried again anyhow.
-        pre_ping=False,
-    )
-    try:
-        migrations.require_head(engine, Deadline(_FIRST_SECONDS))
-    except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
-        # Not a reason to miss what crosses the bus meanwhile.
-        log.warning(
-            "The database does not answer: %s. Messages wait on disk until it does.",
-            database.reason(error),
-        )
-    datanommer.models.init(engine=engine)
-    return engine
 
 
 def _prepared(message: dict[str, Any]) -> store.Item:
