@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 import rabbitmq
 from datanommer.models import database as databases
-from datanommer.models import migrations
+from datanommer.models import migrations, session
 from shell import Run, script
 
 
@@ -152,7 +152,7 @@ def archive(database: str) -> Iterator[str]:
     """The models, bound to a database at head with nothing in it; its URL."""
     databases.init(database)
     yield database
-    databases.session.remove()
+    session.remove()
     databases.bound_engine().dispose()
 
 

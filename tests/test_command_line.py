@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import time
@@ -39,6 +41,30 @@ class TestOptions:
         alone = run(f"datanommer-{command}", "--help").stdout.splitlines()
         together = run("datanommer", command, "--help").stdout.splitlines()
         assert together[1:] == alone[1:]
+
+    @pytest.mark.parametrize(
+        ("command", "never"),
+        [
+            ("datanommer-latest", {"alembic", "fedmsg", "sqlalchemy.orm", "twisted", "zmq"}),
+            ("datanommer-stats", {"alembic", "fedmsg", "twisted", "zmq"}),
+        ],
+    )
+    def test_a_question_waits_for_no_import_that_it_can_do_without(
+        self, run: Run, database: str, command: str, never: set[str]
+    ) -> None:
+        result = run(command, "--url", database, env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+        imported = set(re.findall(r"^import time:.*\| +(\S+)$", result.stderr, re.MULTILINE))
+        assert result.returncode == 0
+        assert "sqlalchemy" in imported
+        assert not imported & never
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_does_not_wait_for_what_the_command_needs(self, run: Run, command: str) -> None:
+        environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+        result = run(f"datanommer-{command}", "--help", env=environment)
+        imported = set(re.findall(r"^import time:.*\| +(\S+)$", result.stderr, re.MULTILINE))
+        assert "click" in imported
+        assert "sqlalchemy" not in imported
 
     def test_datanommer_lists_its_commands(self, run: Run) -> None:
         shown = run("datanommer", "--help").stdout

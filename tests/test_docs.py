@@ -10,7 +10,7 @@ import click
 import pytest
 
 from datanommer.commands.cli import COMMANDS, main
-from datanommer.models.database import URL_KEY, URL_VARIABLE
+from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.rst").read_text(encoding="utf-8")

@@ -111,7 +111,7 @@ def revision(url):
 
 
 def test_there_is_one_head_and_the_models_name_it():
-    assert SCRIPT.get_heads() == [schema.HEAD]
+    assert SCRIPT.get_heads() == [migrations.HEAD]
 
 
 def test_an_empty_database_walks_to_head_one_step_at_a_time(alembic, empty_database, tmp_path):
@@ -123,7 +123,7 @@ def test_an_empty_database_walks_to_head_one_step_at_a_time(alembic, empty_datab
         step = alembic("upgrade", "+1", cwd=tmp_path)
         assert step.returncode == 0
         assert "Running upgrade" in step.stderr
-    assert revision(empty_database) == [schema.HEAD]
+    assert revision(empty_database) == [migrations.HEAD]
     beyond = alembic("upgrade", "+1")
     assert beyond.returncode != 0
     assert "The database is fully upgraded" in beyond.stdout
@@ -440,7 +440,7 @@ def test_alembic_finds_no_difference_between_head_and_the_models(alembic):
     assert alembic("upgrade", "head").returncode == 0
     checked = alembic("check")
     assert checked.returncode == 0, checked.stdout
-    assert alembic("current").stdout.split() == [schema.HEAD, "(head)"]
+    assert alembic("current").stdout.split() == [migrations.HEAD, "(head)"]
 
 
 def test_alembic_looks_for_the_database_in_the_order_that_is_documented(
@@ -499,7 +499,7 @@ def test_an_empty_database_is_told_from_one_that_is_behind(engine):
     ):
         migrations.require_head(engine)
     migrations.upgrade(engine)
-    assert migrations.examine(engine) == (schema.HEAD, 0, False)
+    assert migrations.examine(engine) == (migrations.HEAD, 0, False)
     migrations.require_head(engine)
 
 
@@ -535,7 +535,7 @@ def test_two_who_upgrade_at_once_take_turns(empty_database):
     for one in both:
         _, said = one.communicate(timeout=60)
         assert one.returncode == 0, said
-    assert revision(empty_database) == [schema.HEAD]
+    assert revision(empty_database) == [migrations.HEAD]
 
 
 def test_the_way_back_from_head_is_refused_before_its_first_step(alembic, empty_database):
@@ -545,7 +545,7 @@ def test_the_way_back_from_head_is_refused_before_its_first_step(alembic, empty_
         assert refused.returncode != 0
         assert "restore the backup" in refused.stderr
         assert "Traceback" not in refused.stderr
-    assert revision(empty_database) == [schema.HEAD]
+    assert revision(empty_database) == [migrations.HEAD]
 
 
 def test_indexes_and_counts_can_be_taken_back_and_made_anew(alembic, empty_database):

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from classic import execute
-from datanommer.models import Message, add, add_all, rejected, retrial, session
+from datanommer.models import Message, add, add_all, retrial, session
+from datanommer.models.errors import KINDS
 from datanommer.models.schema import Rejected
 from datanommer.models.store import Counts
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, without
@@ -70,7 +71,7 @@ class TestList:
         assert reason == f"i is {2**63}, beyond 64 bits"
         assert lines[0][4:6] == ["-", "-"]
 
-    @pytest.mark.parametrize("kind", rejected.KINDS)
+    @pytest.mark.parametrize("kind", KINDS)
     def test_of_one_kind(self, archive: str, run: Run, kind: str) -> None:
         one_of_each_kind(archive)
         assert [line[2] for line in self.lines(run, archive, "--kind", kind)] == [kind]

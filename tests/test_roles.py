@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import datanommer.models
 from bus import Archive, Bus
 from classic import execute, make
-from datanommer.models import add_all, database, migrations
+from datanommer.models import add_all, database, migrations, session
 from datanommer.models.schema import DeclarativeBase
 from datanommer.models.spool import Spool
 from datanommer.models.store import prepare
@@ -80,9 +80,8 @@ def _no_role_is_left_behind(server: sa.URL) -> Iterator[None]:
 def roles_in(server: sa.URL, url: str) -> Iterator[Roles]:
     roles = Roles(server, url)
     yield roles
-    database.session.remove()
-    if bound := database.maker.kw.get("bind"):
-        bound.dispose()
+    session.remove()
+    database.bound_engine().dispose()
     roles.remove()
 
 

@@ -13,7 +13,7 @@ from datanommer.commands.failures import Command
 from datanommer.commands.options import category_option, topic_option, with_database
 
 if TYPE_CHECKING:
-    from datanommer.models.query import Latest
+    from datanommer.models.latest import Latest
 
 
 @click.command(cls=Command)
@@ -38,13 +38,13 @@ def main(
 
     Without --topic, --category or --overall: the newest of each category, by name.
     """
-    from datanommer.models import query
+    from datanommer.models.latest import latest
 
     if timestamp and timesince:
         raise click.UsageError("--timestamp and --timesince exclude each other.")
     show = _form(timestamp=timestamp, timesince=timesince, human=human)
-    found = query.latest(topic=topic, category=category, overall=overall)
-    click.echo(f"[{', '.join(show(latest) for latest in found)}]")
+    found = latest(topic=topic, category=category, overall=overall)
+    click.echo(f"[{', '.join(show(each) for each in found)}]")
 
 
 def _form(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[Latest], str]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from datanommer.commands import __version__
-from datanommer.models.database import URL_KEY, URL_VARIABLE
+from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 
 version_option = click.version_option(__version__, "--version", message="%(prog)s %(version)s")
 
@@ -62,7 +62,7 @@ def bind(url: str | None, config_filename: str | None) -> None:
         click.echo(f"Using the embedded database {database.describe(location.url)}.", err=True)
     engine = database.create_engine(location.url)
     migrations.require_head(engine)
-    database.init(engine=engine)
+    database.bind(engine)
     extraction.configure_from(config_filename)
 
 

@@ -10,7 +10,7 @@ import click
 
 from datanommer.commands.failures import Command
 from datanommer.commands.options import Moment, version_option, with_database
-from datanommer.models.rejected import KINDS
+from datanommer.models.errors import KINDS
 
 _MAX_ID = 2**63 - 1
 _id = click.IntRange(1, _MAX_ID)

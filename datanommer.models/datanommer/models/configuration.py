@@ -9,6 +9,10 @@ from typing import Any
 
 from datanommer.models.errors import ConfigurationError
 
+#: The environment variable that names the database.
+URL_VARIABLE = "DATANOMMER_SQLALCHEMY_URL"
+#: The key of the fedmsg configuration that names the database.
+URL_KEY = "datanommer.sqlalchemy.url"
 #: Where fedmsg looks, for messages to people (source: fedmsg.config, fedmsg 1.1.7).
 PLACES = (
     "/etc/fedmsg.d/*.py, ~/.fedmsg.d/*.py, ./fedmsg.d/*.py, $VIRTUAL_ENV/etc/fedmsg.d/*.py, "

@@ -1,4 +1,4 @@
-"""Where the database is, and the engine and the session that talk to it.
+"""Where the database is, and the engine that talks to it.
 
 The consumer, the commands and alembic all look in the same order:
 
@@ -17,21 +17,15 @@ from typing import Any, NamedTuple
 
 import psycopg2
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from datanommer.models import configuration
+from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
-
-#: The environment variable that names the database.
-URL_VARIABLE = "DATANOMMER_SQLALCHEMY_URL"
-#: The key of the fedmsg configuration that names the database.
-URL_KEY = "datanommer.sqlalchemy.url"
 
 _DRIVER = "postgresql+psycopg2"
 _CONNECT_TIMEOUT = 10  # seconds; the hub's spool and the shell both want an answer, not a hang
 
-maker = orm.sessionmaker()
-session = orm.scoped_session(maker)
+_bound: sa.Engine | None = None
 
 
 class Location(NamedTuple):
@@ -226,18 +220,24 @@ def init(
         from datanommer.models import migrations
 
         migrations.upgrade(engine, alembic_ini=alembic_ini)
+    from datanommer.models.sessions import session
+
     session.remove()
-    maker.configure(bind=engine)
+    bind(engine)
+
+
+def bind(engine: sa.Engine) -> None:
+    """Bind the models to a database without importing SQLAlchemy's ORM, as `init` does."""
+    global _bound  # noqa: PLW0603  one database a process, as in the classic API
+    _bound = engine
 
 
 def bound_engine() -> sa.Engine:
-    """The engine that the session is bound to.
+    """The engine that the models are bound to.
 
     Raises:
         ConfigurationError: `init` was not called.
     """
-    engine = maker.kw["bind"]
-    if engine is None:
+    if _bound is None:
         raise ConfigurationError("Call datanommer.models.init(url) before anything else.")
-    assert isinstance(engine, sa.Engine)
-    return engine
+    return _bound

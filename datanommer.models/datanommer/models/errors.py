@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+#: The kinds of rejects; see `datanommer.models.schema.Rejected`.
+KINDS = ("conflict", "invalid", "too large", "classic")
+
 
 class DatanommerError(Exception):
     """The base of all errors that datanommer raises on purpose."""
@@ -59,7 +62,7 @@ class NotStorable(DatanommerError):
     """A message cannot be stored as it is, and belongs among the rejected.
 
     Args:
-        kind: the kind of reject, a short constant such as ``"invalid"`` or ``"too large"``.
+        kind: the kind of reject, a short constant one of `KINDS`.
         reason: why, in words.
     """
 

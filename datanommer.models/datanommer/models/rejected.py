@@ -15,8 +15,6 @@ from datanommer.models.database import bound_engine
 from datanommer.models.errors import NoSuchReject
 from datanommer.models.schema import Rejected
 
-#: The kinds of rejects; see `datanommer.models.schema.Rejected`.
-KINDS = ("conflict", "invalid", "too large", "classic")
 #: The kind of what an upgrade left behind: rows of the classic tables, and no messages.
 CLASSIC = "classic"
 
@@ -53,7 +51,7 @@ def find(
     """The rejects, those that came last first.
 
     Args:
-        kind: only this kind; see `KINDS`.
+        kind: only this kind; see `datanommer.models.errors.KINDS`.
         since: only what first came at this time or later (naive is UTC).
         before: only what first came at this time or earlier (naive is UTC).
         limit: at most so many.

@@ -13,10 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from datanommer.models import message
-from datanommer.models.database import session
-
-#: The revision that this schema is; a test holds it equal to the head of the migrations.
-HEAD = "7b90d2f5c61a"
+from datanommer.models.sessions import session
 
 
 class NaiveUTC(sa.types.TypeDecorator[datetime]):

@@ -1,0 +1,60 @@
+"""How long a command takes to start, over the time of ``python -c "import sqlalchemy"``.
+
+    python benchmarks/startup.py URL
+
+URL is a database at head, best an empty one: what is measured is not the query. Each figure is the
+median of twenty fresh processes, in turns, so that what else the machine does falls on all alike.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+RUNS = 20
+PEER = "import sqlalchemy"
+
+
+def measure(url: str, runs: int = RUNS) -> dict[str, float]:
+    """The median time of each command in seconds, and of its peer, by name.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed.
+    """
+    latest = str(Path(sys.executable).with_name("datanommer-latest"))
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "config.py")
+        config.write_text(f"config = {{'datanommer.sqlalchemy.url': {url!r}}}\n")
+        commands = {
+            PEER: [sys.executable, "-c", PEER],
+            "datanommer-latest --url": [latest, "--url", url],
+            "datanommer-latest --config-filename": [latest, "--config-filename", str(config)],
+            "datanommer-latest --help": [latest, "--help"],
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(runs):
+            for name, command in commands.items():
+                start = time.perf_counter()
+                subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+@click.command()
+@click.argument("url")
+def main(url: str) -> None:
+    """Measure, and print a table."""
+    medians = measure(url)
+    click.echo(f"{'command':<36} {'ms':>6} {'ratio':>6}")
+    for name, median in medians.items():
+        click.echo(f"{name:<36} {median * 1000:>6.0f} {median / medians[PEER]:>6.2f}")
+
+
+if __name__ == "__main__":
+    main()
