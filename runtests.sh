@@ -16,6 +16,8 @@ set -euo pipefail
 VENV=$(realpath -m "${VENV:-$(dirname "${BASH_SOURCE[0]}")/.venv-tests}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ARTIFACTS=$VENV/artifacts
+# More than there are cores: many tests wait for a hub or a server that they started.
+WORKERS=$(($(nproc) * 3 / 2))
 DEPENDENCIES=$ARTIFACTS/dependencies
 PACKAGES=(datanommer.models/datanommer datanommer.consumer/datanommer datanommer.commands/datanommer)
 WANTED='datanommer[amqp,embedded,fedora]==2.0.0'
@@ -23,7 +25,7 @@ WANTED='datanommer[amqp,embedded,fedora]==2.0.0'
 # What is tested is what is installed, whatever the caller's Python is told to look at.
 unset PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-export RUFF_CACHE_DIR=$VENV/cache/ruff MYPY_CACHE_DIR=$VENV/cache/mypy
+export RUFF_CACHE_DIR=$VENV/cache/ruff
 export HYPOTHESIS_STORAGE_DIRECTORY=$VENV/cache/hypothesis
 
 summary=()
@@ -87,7 +89,8 @@ build_wheels() {
 fetch_dependencies() {
     say "fetching what datanommer and the tests need"
     "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --find-links "$ARTIFACTS" \
-        -r tests/requirements.txt "$WANTED"
+        -r tests/requirements.txt "$WANTED" ||
+        give_up "pip cannot fetch what datanommer needs: is its index within reach?"
     rm -f "$DEPENDENCIES"/datanommer*
 }
 
@@ -99,7 +102,8 @@ install() {
     rm -f "$VENV/install.done"
     if ! is_done dependencies "$requirements"; then
         rm -rf "$VENV/dependencies.done" "$DEPENDENCIES"
-        "$VENV/bin/pip" install -qq -r tests/requirements.txt
+        "$VENV/bin/pip" install -qq -r tests/requirements.txt ||
+            give_up "pip cannot install what the tests need: is its index within reach?"
         build_wheels
         fetch_dependencies
     else
@@ -118,11 +122,30 @@ note() {
     if [[ $1 == FAILED ]]; then failed=1; fi
 }
 
-check() {
+# All at the same time: one of them alone leaves the other cores idle.
+run_checks() {
+    local -A pids=()
+    local name
+    start_check "ruff check" ruff check
+    start_check "ruff format" ruff format --check
+    start_check "types" mypy --cache-dir "$VENV/cache/mypy" "${PACKAGES[@]}"
+    # A cache of its own: with other options, none of the other's is of use.
+    start_check "types of the tests" mypy --cache-dir "$VENV/cache/mypy-tests" \
+        --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls tests
+    for name in "${checks[@]}"; do
+        say "$name"
+        if wait "${pids[$name]}"; then note passed "$name"; else note FAILED "$name"; fi
+        cat "$VENV/$name.out"
+    done
+}
+
+checks=()
+start_check() {
     local name=$1 program=$VENV/bin/$2
     shift 2
-    say "$name"
-    if "$program" "$@"; then note passed "$name"; else note FAILED "$name"; fi
+    checks+=("$name")
+    "$program" "$@" >"$VENV/$name.out" 2>&1 &
+    pids[$name]=$!
 }
 
 run_pytest() {
@@ -130,9 +153,15 @@ run_pytest() {
     shift
     if [[ -t 1 ]]; then color=yes; fi
     say "$name"
-    "$VENV/bin/pytest" -n auto --maxprocesses 8 --artifacts="$ARTIFACTS" --color "$color" \
-        -o cache_dir="$VENV/cache/pytest" "$@" | tee "$VENV/pytest.out" || code=$?
-    closing+=("$(tail -n 1 "$VENV/pytest.out")")
+    "$VENV/bin/pytest" -n "$WORKERS" --maxprocesses 8 --dist loadgroup --durations 5 \
+        --artifacts="$ARTIFACTS" --color "$color" -o cache_dir="$VENV/cache/pytest" "$@" |
+        tee "$VENV/pytest.out" || code=$?
+    mapfile -t -O "${#closing[@]}" closing < <(
+        tail -n 1 "$VENV/pytest.out"
+        # The names of what failed, without colours; what was wrong stands above.
+        sed 's/\x1b\[[0-9;]*m//g' "$VENV/pytest.out" | grep -E '^(FAILED|ERROR) ' |
+            sed 's/ - .*//' | head -n 20
+    )
     return "$code"
 }
 
@@ -164,11 +193,17 @@ sys.exit("; ".join(reasons))
 PYTHON
 }
 
+require_server() {
+    if [[ -n ${REQUIRE_SERVICES:-} ]]; then
+        give_up "a PostgreSQL at 127.0.0.1:5432 is required, and cannot be used: see above."
+    fi
+    echo "runtests.sh: the PostgreSQL at 127.0.0.1:5432 is left out, for the reason above." >&2
+}
+
 test_on_server() {
-    local name="database tests on the PostgreSQL at 127.0.0.1:5432" url code=0
-    if ! url=$(find_server); then
-        say "$name: skipped, for the reason above"
-        if [[ -n ${REQUIRE_SERVICES:-} ]]; then note FAILED "$name"; else note SKIPPED "$name"; fi
+    local name="database tests on the PostgreSQL at 127.0.0.1:5432" code=0
+    if [[ -z $url ]]; then
+        note SKIPPED "$name"
         return
     fi
     # By the environment and not as an argument, which everybody on the machine could read.
@@ -183,14 +218,13 @@ test_on_server() {
 closing=()
 make_venv
 install
-check "ruff check" ruff check
-check "ruff format" ruff format --check
-check "types" mypy "${PACKAGES[@]}"
-check "types of the tests" mypy --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls tests
+# Asked first: who requires it need not wait for the tests to hear that it is not there.
+url=$(find_server) || require_server
+run_checks
 name="tests on the embedded PostgreSQL"
 if run_pytest "$name" "$@"; then note passed "$name"; else note FAILED "$name"; fi
 test_on_server "$@"
 
 say "summary"
-printf '%s\n' "${summary[@]}" "${closing[@]}"
+printf '%s\n' "${summary[@]}" "${closing[@]}" "$((SECONDS / 60)) min $((SECONDS % 60)) s in all"
 exit "$failed"

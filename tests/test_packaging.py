@@ -346,6 +346,7 @@ def site_packages(host: Path) -> Path:
     return package.parent
 
 
+@pytest.mark.xdist_group("rpms")  # one worker builds them, once
 @pytest.mark.needs_program("rpmbuild", "rpm2cpio", "cpio")
 class TestRpms:
     def test_there_are_three_from_one_source(self, rpms: Path) -> None:
