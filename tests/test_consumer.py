@@ -59,16 +59,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def signing(authority: Authority) -> dict[str, Any]:
     """The configuration of a bus where messages are signed."""
     host = socket.gethostname().split(".", 1)[0]
-    return {
-        "sign_messages": True,
-        "validate_signatures": True,
-        "crypto_backend": "x509",
-        "crypto_validate_backends": ["x509"],
-        "ssldir": str(authority.folder),
-        "ca_cert_location": str(authority.folder / "ca.crt"),
-        "crl_location": str(authority.folder / "crl.pem"),
-        "certnames": {f"shell.{host}": "shell.test"},
-    }
+    return {**authority.config, "certnames": {f"shell.{host}": "shell.test"}}
 
 
 @pytest.fixture

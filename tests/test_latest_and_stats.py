@@ -111,9 +111,12 @@ class TestLatest:
         )
 
     def test_prints_an_age_of_minutes_as_the_procedure_does(self, archive: str, run: Run) -> None:
-        add_all([envelope(timestamp=time.time() - 763)])
+        start = time.time()
+        add_all([envelope(timestamp=start - 763)])
         shown = run("datanommer-latest", "--url", archive, "--timesince", "--human").stdout
-        assert re.fullmatch(r"\[0:12:4\d\.\d{6}\]\n", shown)
+        clock = re.fullmatch(r"\[0:(\d\d):(\d\d\.\d{6})\]\n", shown)
+        assert clock
+        assert 763 <= int(clock[1]) * 60 + float(clock[2]) <= 763 + (time.time() - start)
 
     def test_prints_the_age_of_a_message_from_the_future(self, archive: str, run: Run) -> None:
         add_all([envelope(timestamp=int(time.time()) + 3600)])
