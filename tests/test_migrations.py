@@ -742,3 +742,27 @@ def test_writers_of_the_same_topics_neither_deadlock_nor_miscount(database):
         writer.join()
     assert errors == []
     assert topics(database) == counted(database) != []
+
+
+GRANTS = """
+    SELECT grantee::regrole::text, privilege_type FROM pg_class, aclexplode(relacl)
+    WHERE oid = %s::regclass ORDER BY 1, 2
+"""
+
+
+def test_the_table_of_syncs_gets_the_rights_that_messages_have(engine, empty_database, capfd):
+    migrations.upgrade(engine, "7b90d2f5c61a")
+    execute(empty_database, "GRANT SELECT, INSERT ON messages TO pg_monitor, pg_read_all_data")
+    migrations.upgrade(engine)
+    rights = [execute(empty_database, GRANTS, [table]) for table in ("messages", "sync_events")]
+    assert rights[0] == rights[1]
+    assert ("pg_monitor", "INSERT") in rights[1]
+    assert "datanommer-reindex" not in capfd.readouterr().err
+
+
+def test_messages_about_syncs_that_are_there_already_are_spoken_of(engine, empty_database, capfd):
+    migrations.upgrade(engine, "7b90d2f5c61a")
+    execute(empty_database, INSERT, (["org.fedoraproject.prod.logging.stats.sync.start"],))
+    migrations.upgrade(engine)
+    assert "run datanommer-reindex" in capfd.readouterr().err
+    assert execute(empty_database, "SELECT count(*) FROM sync_events") == [(0,)]

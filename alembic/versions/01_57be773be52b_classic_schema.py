@@ -56,7 +56,7 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     "package_messages": {"package": TEXT, "msg": NUMBER},
 }
 #: The names that later steps need.
-NEW_TABLES = ("users", "packages", "certificates", "topics", "rejected")
+NEW_TABLES = ("users", "packages", "certificates", "topics", "rejected", "sync_events")
 
 
 def upgrade() -> None:

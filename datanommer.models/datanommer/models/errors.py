@@ -58,6 +58,21 @@ class NoSuchReject(DatanommerError):
         )
 
 
+class NoSuchRun(DatanommerError):
+    """There is no run with that id.
+
+    Args:
+        run_id: the id that is not there.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"There is no run with the id {run_id!r}. See those that there are with "
+            "datanommer-runs; for messages that were stored before version 2.0.0, run "
+            "datanommer-reindex first."
+        )
+
+
 class NotStorable(DatanommerError):
     """A message cannot be stored as it is, and belongs among the rejected.
 

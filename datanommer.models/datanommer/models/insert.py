@@ -11,6 +11,7 @@ import psycopg2
 import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
+from datanommer.models import sync_events
 from datanommer.models.message import Row
 
 #: From how many rows on COPY by way of a temporary table is faster than INSERT: at 10 it is slower
@@ -29,7 +30,7 @@ _INSERT = "ON CONFLICT (msg_id) DO NOTHING RETURNING id"
 
 
 def insert(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
-    """Insert rows with their certificates, users and packages.
+    """Insert rows with their certificates, users and packages, and what they tell of syncs.
 
     Returns:
         Those that were not inserted, because their id is that of another row.
@@ -50,6 +51,7 @@ def insert(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
     stored = [(number, row) for number, row in numbered if number in inserted]
     _insert_associations(cursor, "user_messages", [(n, row, row.users) for n, row in stored])
     _insert_associations(cursor, "package_messages", [(n, row, row.packages) for n, row in stored])
+    sync_events.insert(cursor, stored)
     return [row for number, row in numbered if number not in inserted]
 
 

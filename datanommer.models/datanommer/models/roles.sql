@@ -3,7 +3,8 @@
 --   datanommer_reader      reads: datanommer-dump, -latest and -stats, web applications
 --   datanommer_writer      reads, and adds messages: the consumer, datanommer-load
 --   datanommer_maintainer  the same; takes rejects away that could be stored after all
---                          (datanommer-rejected), and renews the users and packages of messages
+--                          (datanommer-rejected), and renews the users and packages of messages,
+--                          and what is known of the syncs of logs
 --   datanommer_owner       owns the tables: migrates them, and may do anything with them
 --
 -- Nobody but the owner can change or delete a message. The roles cannot log in; those who log in
@@ -51,7 +52,7 @@ DECLARE
     );
 BEGIN
     IF to_regclass('messages') IS NOT NULL
-        AND to_regprocedure('datanommer_recount_topics()') IS NULL
+        AND to_regclass('sync_events') IS NULL
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
             USING HINT = 'Type `alembic upgrade head` first, and run this again.';
@@ -85,7 +86,8 @@ BEGIN
         WHERE oid IN (
             to_regclass('messages'), to_regclass('certificates'), to_regclass('users'),
             to_regclass('packages'), to_regclass('user_messages'), to_regclass('package_messages'),
-            to_regclass('topics'), to_regclass('rejected'), to_regclass('alembic_version')
+            to_regclass('topics'), to_regclass('rejected'), to_regclass('sync_events'),
+            to_regclass('alembic_version')
         )
         UNION ALL
         -- The functions of the triggers write to topics with the rights of who owns them.
@@ -112,16 +114,16 @@ BEGIN
     END IF;
 
     REVOKE ALL ON messages, certificates, users, packages, user_messages, package_messages, topics,
-        rejected, alembic_version
+        rejected, sync_events, alembic_version
         FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     GRANT SELECT ON messages, certificates, users, packages, user_messages, package_messages,
-        topics, rejected, alembic_version
+        topics, rejected, sync_events, alembic_version
         TO datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     -- Not topics: its triggers write there, whoever adds the messages.
     GRANT INSERT ON messages, certificates, users, packages, user_messages, package_messages,
-        rejected
+        rejected, sync_events
         TO datanommer_maintainer, datanommer_writer;
     EXECUTE format(
         'GRANT USAGE ON SEQUENCE %s, %s, %s TO datanommer_maintainer, datanommer_writer',
@@ -132,7 +134,8 @@ BEGIN
     GRANT UPDATE (seen) ON rejected TO datanommer_writer;
 
     GRANT UPDATE, DELETE ON rejected TO datanommer_maintainer;
-    GRANT DELETE ON users, packages, user_messages, package_messages TO datanommer_maintainer;
+    GRANT DELETE ON users, packages, user_messages, package_messages, sync_events
+        TO datanommer_maintainer;
 END $$;
 
 COMMIT;

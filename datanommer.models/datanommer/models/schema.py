@@ -233,6 +233,38 @@ class Topic(DeclarativeBase):
     last_seen: orm.Mapped[datetime] = orm.mapped_column(NaiveUTC)
 
 
+class SyncEvent(DeclarativeBase):
+    """What a message of ``logging.stats.sync.*`` tells; see `datanommer.models.sync_events`.
+
+    Columns:
+        kind: the topic after ``logging.stats.sync.``, such as ``host.start``.
+        run_id, host, synced_host, log_date, reason: of the content; NULL where it has none.
+    """
+
+    __tablename__ = "sync_events"
+    __table_args__ = (
+        _short("kind"),
+        _short("run_id"),
+        sa.Index(None, "timestamp", "run_id"),
+        sa.Index(None, "run_id", "timestamp"),
+        sa.Index(None, "run_id", "kind", postgresql_where=sa.text("kind IN ('start', 'finish')")),
+    )
+
+    msg: orm.Mapped[int] = orm.mapped_column(
+        sa.BigInteger,
+        sa.ForeignKey("messages.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    timestamp: orm.Mapped[datetime] = orm.mapped_column(NaiveUTC)
+    kind: orm.Mapped[str] = orm.mapped_column(IndexedText)
+    run_id: orm.Mapped[str | None] = orm.mapped_column(IndexedText)
+    host: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    synced_host: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    log_date: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+
+
 class Rejected(DeclarativeBase):
     """What no row of `messages` can hold, kept once however often it comes.
 
