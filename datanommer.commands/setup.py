@@ -14,6 +14,7 @@ COMMANDS = [
     "latest",
     "load",
     "rejected",
+    "runs",
     "spool",
     "stats",
     "validate",

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import datanommer.models
 from bus import Archive, Bus
 from classic import execute, make
-from datanommer.models import add_all, database, migrations, session
+from datanommer.models import add_all, database, migrations, session, sync_events
 from datanommer.models.schema import DeclarativeBase
 from datanommer.models.spool import Spool
 from datanommer.models.store import prepare
@@ -23,6 +23,7 @@ from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from roles import FILE, Roles, remove_unused
 from roles import may_be_made as roles_may_be_made
 from shell import Run
+from syncs import three_nights
 
 INI = str(FILE.with_name("alembic.ini"))
 TABLES = sorted({*DeclarativeBase.metadata.tables, "alembic_version"})
@@ -48,6 +49,7 @@ FOR_THE_OWNER = [
     "CREATE TABLE another ()",
     "SET ROLE datanommer_owner",
     "SELECT setval('messages_id_seq', 1)",
+    "UPDATE sync_events SET run_id = 'x'",
 ]
 FOR_THE_MAINTAINER = [
     "DELETE FROM rejected",
@@ -57,12 +59,14 @@ FOR_THE_MAINTAINER = [
     "DELETE FROM package_messages",
     "DELETE FROM users",
     "DELETE FROM packages",
+    "DELETE FROM sync_events",
 ]
 FOR_THE_WRITER = [
     INSERT,
     "INSERT INTO users VALUES ('x')",
     "INSERT INTO rejected (kind, reason, raw, sha256) VALUES ('', '', '', '')",
     "UPDATE rejected SET seen = 2",
+    f"{INSERT}; INSERT INTO sync_events VALUES (lastval(), now(), 'start')",
     "SELECT nextval('messages_id_seq')",
 ]
 
@@ -193,6 +197,14 @@ class TestTheReader:
         assert (result.returncode, result.stderr) == (0, "")
         assert "bodhi" in result.stdout
 
+    def test_is_enough_to_look_at_runs(self, roles: Roles, database: str, run: Run) -> None:
+        datanommer.models.init(roles.member("datanommer_writer"))
+        nights = three_nights()
+        assert add_all(nights).stored == len(nights)
+        result = run("datanommer-runs", "--url", roles.member("datanommer_reader"))
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "skipped: Synced host unknown" in result.stdout
+
     def test_may_do_nothing_else(self, roles: Roles) -> None:
         url = roles.member("datanommer_reader")
         for table in TABLES:
@@ -220,6 +232,14 @@ class TestTheMaintainer:
             "INSERT INTO user_messages SELECT 'lmacken', timestamp, id FROM messages",
         )
         assert execute(database, "SELECT count(*) FROM user_messages") == [(101,)]
+
+    def test_may_read_anew_what_is_known_of_syncs(self, roles: Roles, database: str) -> None:
+        datanommer.models.init(roles.member("datanommer_maintainer"))
+        nights = three_nights()
+        add_all(nights)
+        execute(database, "DELETE FROM sync_events WHERE msg % 2 = 0")
+        assert sum(sync_events.refill()) == len(nights)
+        assert execute(database, "SELECT count(*) FROM sync_events") == [(len(nights),)]
 
     def test_may_retry_rejects(self, roles: Roles, database: str, run: Run) -> None:
         raw = json.dumps(envelope(BODHI_TOPIC, msg=BODHI_MSG, certificate="c"))

@@ -15,6 +15,7 @@ COMMANDS = (
     "latest",
     "load",
     "rejected",
+    "runs",
     "spool",
     "stats",
     "validate",

@@ -29,29 +29,36 @@ class Command(click.Command):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except OSError as error:
-            _end_output(ctx, error)
+            self._end_output(ctx, error)
         except DatanommerError as error:
-            _fail(ctx, str(error), error.exit_code)
+            self.fail(ctx, str(error), error.exit_code)
         except Exception as error:
             reason = _database_failure(error)
             if reason is None:
                 raise
-            _fail(ctx, *reason)
+            self.fail(ctx, *reason)
         return result
 
+    def fail(self, ctx: click.Context, reason: str, exit_code: int) -> NoReturn:
+        """End the command.
 
-def _fail(ctx: click.Context, reason: str, exit_code: int) -> NoReturn:
-    click.echo(f"Error: {reason}", err=True)
-    ctx.exit(exit_code)
+        Args:
+            ctx: of the command.
+            reason: what went wrong and what to do next, for people.
+            exit_code: what to end with.
+        """
+        click.echo(f"Error: {reason}", err=True)
+        ctx.exit(exit_code)
 
-
-def _end_output(ctx: click.Context, error: OSError) -> NoReturn:
-    # What is still in the buffer must not be tried again when Python exits.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno == errno.EPIPE:
-        ctx.exit(0)  # the reader has what it wanted
-    reason = error.strerror or error
-    _fail(ctx, f"The output cannot be written: {reason}. It is not complete.", OUTPUT_FAILED)
+    def _end_output(self, ctx: click.Context, error: OSError) -> NoReturn:
+        # What is still in the buffer must not be tried again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            ctx.exit(0)  # the reader has what it wanted
+        reason = error.strerror or error
+        self.fail(
+            ctx, f"The output cannot be written: {reason}. It is not complete.", OUTPUT_FAILED
+        )
 
 
 def _database_failure(error: Exception) -> tuple[str, int] | None:

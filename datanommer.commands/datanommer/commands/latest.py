@@ -11,6 +11,7 @@ import click
 
 from datanommer.commands.failures import Command
 from datanommer.commands.options import category_option, topic_option, with_database
+from datanommer.commands.text import clock
 
 if TYPE_CHECKING:
     from datanommer.models.latest import Latest
@@ -50,7 +51,8 @@ def main(
 def _form(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[Latest], str]:
     if timesince:
         now = datetime.now(UTC).replace(tzinfo=None)
-        show_age = _clock if human else _seconds
+        # The sender's clock may be ahead of ours: then it is negative.
+        show_age = clock if human else _seconds
         return lambda latest: show_age(now - latest.timestamp)
     if timestamp:
         return _date if human else _epoch
@@ -66,11 +68,6 @@ def _message(latest: Latest) -> str:
 
 def _seconds(age: timedelta) -> str:
     return str(int(age.total_seconds()))
-
-
-def _clock(age: timedelta) -> str:
-    # The sender's clock may be ahead of ours.
-    return str(age) if age >= timedelta(0) else f"-{-age}"
 
 
 def _date(latest: Latest) -> str:

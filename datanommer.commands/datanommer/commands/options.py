@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 import click
 
@@ -91,6 +92,23 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 
                 param,
                 ctx,
             )
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A length of time: a number with its unit."""
+
+    name = "duration"
+    _UNITS: ClassVar = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):  # the default
+            return value
+        found = re.fullmatch(r"([0-9]{1,8})([smhd])", value)
+        if found:
+            return timedelta(**{self._UNITS[found[2]]: int(found[1])})
+        return self.fail(f"{value!r} is not a length of time. Write 90m, 6h or 2d.", param, ctx)
 
 
 def window_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ import click
 
 from datanommer.commands.failures import Command
 from datanommer.commands.options import Moment, version_option, with_database
+from datanommer.commands.text import date, printable
 from datanommer.models.errors import KINDS
 
 _MAX_ID = 2**63 - 1
@@ -68,14 +69,14 @@ def list_(
     for entry in rejected.find(kind=kind, since=since, before=before, limit=limit):
         fields = (
             str(entry.id),
-            _date(entry.received_at),
+            date(entry.received_at),
             entry.kind,
             str(entry.seen),
             entry.msg_id or "-",
             entry.topic or "-",
             entry.reason,
         )
-        click.echo("\t".join(map(_printable, fields)))
+        click.echo("\t".join(map(printable, fields)))
 
 
 @main.command()
@@ -94,7 +95,7 @@ def show(number: int, raw: bool) -> None:
         return
     facts = {
         "id": found.id,
-        "received": _date(found.received_at),
+        "received": date(found.received_at),
         "kind": found.kind,
         "seen": found.seen,
         "msg_id": found.msg_id,
@@ -104,7 +105,7 @@ def show(number: int, raw: bool) -> None:
     }
     for name, value in facts.items():
         if value is not None:
-            click.echo(f"{name + ':':<10}{_printable(str(value))}")
+            click.echo(f"{name + ':':<10}{printable(str(value))}")
 
 
 @main.command()
@@ -164,16 +165,3 @@ def export(kind: str | None) -> None:
     with click.open_file("-", "wb") as output:
         rejected.export(output, kind=kind)
         output.flush()
-
-
-def _date(moment: datetime) -> str:
-    return f"{moment.isoformat(timespec='seconds')}Z"
-
-
-def _printable(text: str) -> str:
-    # Whoever sends a message chooses what is in it: line breaks, and what commands a terminal.
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
