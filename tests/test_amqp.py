@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bus import Archive, Bus, Daemon, eventually
-from datanommer.models.database import URL_VARIABLE
+from datanommer.models.configuration import URL_VARIABLE
 from envelopes import BODHI_MSG, bridged, line
 from faults import fault
 from faults.proxy import Proxy
