@@ -33,6 +33,7 @@ setup(
         "datanommer.models": [
             "py.typed",
             "roles.sql",
+            "contains.sql",
             "alembic.ini",
             "alembic/*.py",
             "alembic/*.mako",
@@ -40,9 +41,12 @@ setup(
             "schemas/*.json",
         ]
     },
-    # Admins run alembic and roles.sql from /usr/share/datanommer.models.
+    # Admins run alembic and the SQL from /usr/share/datanommer.models.
     data_files=[
-        ("share/datanommer.models", ["alembic.ini", "datanommer/models/roles.sql"]),
+        (
+            "share/datanommer.models",
+            ["alembic.ini", "datanommer/models/roles.sql", "datanommer/models/contains.sql"],
+        ),
         ("share/datanommer.models/alembic", ["alembic/env.py", "alembic/script.py.mako"]),
         (
             "share/datanommer.models/alembic/versions",

@@ -30,9 +30,12 @@ MIGRATIONS = {
         *(ROOT / "alembic" / "versions").glob("*.py"),
     ]
 }
-ROLES = (ROOT / "datanommer.models" / "datanommer" / "models" / "roles.sql").read_bytes()
+SQL = {
+    path.name: path.read_bytes()
+    for path in (ROOT / "datanommer.models" / "datanommer" / "models").glob("*.sql")
+}
 #: What share/datanommer.models/ has for the admin.
-SHARED = {**MIGRATIONS, "roles.sql": ROLES}
+SHARED = {**MIGRATIONS, **SQL}
 
 
 def succeed(*command: object, cwd: Path | None = None, **environment: str) -> str:
@@ -157,7 +160,8 @@ def test_the_wheel_of_the_models_has_the_migrations_of_the_checkout(artifacts: P
     } == MIGRATIONS
     data = built.below(f"datanommer_models-{VERSION}.data/data/share/datanommer.models/")
     assert data == SHARED
-    assert package["roles.sql"] == ROLES
+    assert {path: text for path, text in package.items() if path.endswith(".sql")} == SQL
+    assert SQL.keys() == {"contains.sql", "roles.sql"}
     assert any(path.startswith("alembic/versions/") for path in MIGRATIONS)
 
 

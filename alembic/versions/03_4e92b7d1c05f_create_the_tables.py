@@ -31,7 +31,7 @@ CREATE = """
         timestamp timestamptz NOT NULL CHECK (
             timestamp >= '1970-01-01 00:00:00+00' AND timestamp < '10000-01-01 00:00:00+00'
         ),
-        username text,
+        username text COLLATE "C" CHECK (octet_length(username) <= 1024),
         crypto text,
         signature text,
         certificate_id bigint,
@@ -45,11 +45,13 @@ CREATE = """
     CREATE TABLE user_messages (
         name text COLLATE "C" NOT NULL,
         timestamp timestamptz NOT NULL,
+        category text COLLATE "C" NOT NULL,
         msg bigint NOT NULL
     );
     CREATE TABLE package_messages (
         name text COLLATE "C" NOT NULL,
         timestamp timestamptz NOT NULL,
+        category text COLLATE "C" NOT NULL,
         msg bigint NOT NULL
     );
     CREATE TABLE topics (

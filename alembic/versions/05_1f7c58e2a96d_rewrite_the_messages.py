@@ -318,8 +318,8 @@ class Rewriting:
         is_name = IS_NAME.format(column=f"a.{naming.classic_column}")
         between = {"first": first, "last": last}
         self._cursor.execute(
-            f"INSERT INTO {naming.table} (name, timestamp, msg) "
-            f"SELECT DISTINCT a.{naming.classic_column}, m.timestamp, m.id {join} AND {is_name}",
+            f"INSERT INTO {naming.table} (name, timestamp, category, msg) SELECT DISTINCT "
+            f"a.{naming.classic_column}, m.timestamp, m.category, m.id {join} AND {is_name}",
             between,
         )
         self._cursor.execute(
@@ -423,7 +423,13 @@ def _line(row: Classic, certificates: dict[str, int]) -> str:
     if row.is_repeated:
         raise CannotBeCarriedError(f"the id {msg_id} belongs to another message")
     category = _categorize(row.topic) if row.category is None else row.category
-    for name, text in (("msg_id", msg_id), ("topic", row.topic), ("category", category)):
+    indexed = {
+        "msg_id": msg_id,
+        "topic": row.topic,
+        "category": category,
+        "username": row.username or "",
+    }
+    for name, text in indexed.items():
         if len(text.encode()) > MAX_TEXT_BYTES:
             raise CannotBeCarriedError(
                 f"{name} is {len(text.encode())} bytes long; at most {MAX_TEXT_BYTES} are stored"

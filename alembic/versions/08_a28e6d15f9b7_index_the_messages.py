@@ -1,4 +1,4 @@
-"""Index the messages by time, by category and by topic"""
+"""Index the messages by time, by category, by topic and by who sent them"""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ revision = "a28e6d15f9b7"
 down_revision = "69af24c8130e"
 
 # Whole-second timestamps tie: id breaks the tie, so that pages neither repeat nor skip.
-INDEXES = ("timestamp, id", "category, timestamp, id", "topic, timestamp, id")
+INDEXES = (
+    "timestamp, id",
+    "category, timestamp, id",
+    "topic, timestamp, id",
+    "username, timestamp, id",
+)
 
 
 def upgrade() -> None:
@@ -24,5 +29,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(
         "DROP INDEX messages_timestamp_id_idx, messages_category_timestamp_id_idx, "
-        "messages_topic_timestamp_id_idx"
+        "messages_topic_timestamp_id_idx, messages_username_timestamp_id_idx"
     )

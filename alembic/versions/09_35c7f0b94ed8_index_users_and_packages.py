@@ -17,12 +17,13 @@ def upgrade() -> None:
         if op.get_bind().exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1").first():
             sys.stderr.write(f"  {table}\n")
         op.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (name, timestamp, msg)")
+        op.execute(f"CREATE INDEX ON {table} (name, category, timestamp, msg)")
         op.execute(f"CREATE INDEX ON {table} (msg)")
 
 
 def downgrade() -> None:
     for table in TABLES:
-        op.execute(f"DROP INDEX {table}_msg_idx")
+        op.execute(f"DROP INDEX {table}_msg_idx, {table}_name_category_timestamp_msg_idx")
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey")
         for column in ("name", "timestamp", "msg"):
             # From version 18 on, PostgreSQL drops this with the key.

@@ -5,6 +5,7 @@
 >>> datanommer.models.add({"topic": "org.example.dev.demo.hello", "body": {...}})
 Counts(stored=1, duplicates=0, rejected=0)
 >>> datanommer.models.Message.from_msg_id("2013-...").msg
+>>> total, pages, messages = datanommer.models.Message.grep(users=["ralph"], order="desc")
 """
 
 from importlib import import_module

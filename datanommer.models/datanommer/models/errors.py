@@ -44,6 +44,16 @@ class SpoolDamaged(DatanommerError):
     """The file of the spool is not what SQLite wrote."""
 
 
+class InvalidQuery(DatanommerError, ValueError):
+    """A question to the archive makes no sense as it is asked."""
+
+    exit_code = 2
+
+
+class NotSettled(DatanommerError):
+    """Somebody has been writing for so long that messages cannot be read in the order of ids."""
+
+
 class NoSuchReject(DatanommerError):
     """There is no reject with one of these ids.
 

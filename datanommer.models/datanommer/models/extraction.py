@@ -61,16 +61,41 @@ def extract(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Args:
         body: the body of the message, with `topic` and `msg`.
     """
+    users, packages = find(body)
+    return users or (), packages or ()
+
+
+def find(body: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """The same as `extract`, but None for what no processor knows, or the one that does fails at.
+
+    Args:
+        body: the body of the message, with `topic` and `msg`.
+    """
     if _config is None:
         configure(_loaded())
     processor = _processor(body)
     if processor is None:
-        return (), ()
+        return None, None
     # What fedmsg.meta.msg2usernames and msg2packages ask, without their logging of a traceback
     # for each message that a processor fails on.
     users = _ask(processor, "usernames", body)
     packages = _ask(processor, "packages", body)
-    return storable_names(users), storable_names(packages)
+    return (
+        None if users is None else storable_names(users),
+        None if packages is None else storable_names(packages),
+    )
+
+
+def body_of(envelope: Mapping[str, Any], topic: str) -> dict[str, Any]:
+    """The body of an envelope as processors expect it.
+
+    Args:
+        envelope: what was received.
+        topic: the topic that it has in the archive.
+    """
+    # Processors look for the headers in the body, where fedmsg's consumers put them.
+    outside = {"headers": envelope["headers"]} if "headers" in envelope else {}
+    return {**outside, **envelope["body"], "topic": topic}
 
 
 def _processor(body: Mapping[str, Any]) -> Any:

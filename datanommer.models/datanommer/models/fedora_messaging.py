@@ -1,4 +1,4 @@
-"""A message of fedora-messaging as an envelope of the bus.
+"""A message of fedora-messaging as an envelope of the bus, and back.
 
 It comes as one JSON object, which ``fedora-messaging publish`` reads and ``record`` writes, a line
 each: ``topic`` and ``body``, and maybe ``id``, ``headers``, ``queue`` and ``priority`` (source:
@@ -15,6 +15,7 @@ from datanommer.models import store
 from datanommer.models.message import Row, naive_utc, to_epoch
 from datanommer.models.years import with_year
 
+_INFO = 20  # the severity of a message that tells none, as in Python's logging
 _OWN_KEYS = {"id", "queue", "priority"}
 _OWN_HEADERS = {"sent-at", "fedora_messaging_schema", "fedora_messaging_severity"}
 _KEYS_OF_FEDMSG = {"msg", "msg_id", "topic", "timestamp", "i", "username"}
@@ -60,6 +61,29 @@ def to_envelope(line: Mapping[str, Any]) -> dict[str, Any]:
     if given is not None:
         body["headers"] = given
     return {"topic": line["topic"], "body": body}
+
+
+def from_message(
+    *, topic: str, msg: Any, msg_id: str, headers: Mapping[str, Any], timestamp: datetime
+) -> dict[str, Any]:
+    """Such an object of a message, with the headers that a receiver expects where it has none.
+
+    Args:
+        timestamp: when it was sent (naive, in UTC).
+    """
+    expected = {
+        "fedora_messaging_schema": "base.message",
+        "fedora_messaging_severity": _INFO,
+        "sent-at": timestamp.replace(tzinfo=UTC).isoformat(),
+    }
+    return {
+        "id": msg_id,
+        "topic": topic,
+        "headers": {**expected, **headers},
+        "body": msg,
+        "queue": None,
+        "priority": headers.get("priority"),
+    }
 
 
 def _is_from_fedmsg(line: Mapping[str, Any]) -> bool:

@@ -40,8 +40,8 @@ def insert(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
     """
     cursor = connection.connection.cursor()
     certificates = _insert_certificates(cursor, rows)
-    _insert_names(cursor, "users", {name for row in rows for name in row.users})
-    _insert_names(cursor, "packages", {name for row in rows for name in row.packages})
+    insert_names(cursor, "users", {name for row in rows for name in row.users})
+    insert_names(cursor, "packages", {name for row in rows for name in row.packages})
     numbered = _numbered(cursor, rows)
     values = [_values(number, row, certificates) for number, row in numbered]
     if len(rows) < COPY_FROM:
@@ -59,9 +59,11 @@ def _numbered(cursor: Any, rows: Sequence[Row]) -> list[tuple[int, Row]]:
     """The rows with their ids, in order of msg_id.
 
     Ids follow arrival, so that messages of one second come out in the order they came in. The
-    order of insertion is one that all writers have, so that two of them do not deadlock.
+    order of insertion is one that all writers have, so that two of them do not deadlock. The lock
+    is what INSERT takes; who reads in the order of ids knows by it which of them are still open.
     """
     cursor.execute(
+        "LOCK TABLE messages IN ROW EXCLUSIVE MODE; "
         "SELECT nextval(pg_get_serial_sequence('messages', 'id')) FROM generate_series(1, %s)",
         [len(rows)],
     )
@@ -117,16 +119,16 @@ def _insert_associations(
     cursor: Any, table: str, named: Iterable[tuple[int, Row, tuple[str, ...]]]
 ) -> None:
     values = sorted(
-        (name, f"{row.timestamp.isoformat()}+00", number)
+        (name, f"{row.timestamp.isoformat()}+00", row.category, number)
         for number, row, names in named
         for name in names
     )
     if len(values) >= COPY_FROM:
-        _copy(cursor, table, "name, timestamp, msg", values)
+        _copy(cursor, table, "name, timestamp, category, msg", values)
     elif values:
         execute_values(
             cursor,
-            f"INSERT INTO {table} (name, timestamp, msg) VALUES %s",
+            f"INSERT INTO {table} (name, timestamp, category, msg) VALUES %s",
             values,
             page_size=len(values),
         )
@@ -182,7 +184,8 @@ def _certificate_ids(cursor: Any, hashes: Iterable[bytes]) -> dict[bytes, int]:
     return {bytes(key): number for key, number in cursor.fetchall()}
 
 
-def _insert_names(cursor: Any, table: str, names: set[str]) -> None:
+def insert_names(cursor: Any, table: str, names: set[str]) -> None:
+    """Insert those names of users or packages that are not there."""
     if names:
         cursor.execute(
             f"INSERT INTO {table} (name) SELECT unnest(%s) ON CONFLICT (name) DO NOTHING",

@@ -145,8 +145,8 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
         **{key: _first_of(str, body.get(key)) for key in _OPTIONAL_TEXTS},
         "headers": headers,
     }
-    for key in ("topic", "msg_id"):
-        _check_text(key, columns[key], limit=MAX_TEXT_BYTES)
+    for key in ("topic", "msg_id", "username"):
+        _check_text(key, columns[key] or "", limit=MAX_TEXT_BYTES)
     for key in _OPTIONAL_TEXTS:
         _check_text(key, columns[key] or "")
     extra = _difference(envelope, columns)

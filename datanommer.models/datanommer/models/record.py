@@ -52,7 +52,13 @@ SQL = f"""
     || ', "packages": ' || {_names("package_messages")}
     || coalesce(', "extra": ' || m.extra::text, '') || '}}'
 """
-#: What `SQL` reads.
+#: The columns of a `Row`. The JSON as text: PostgreSQL passes it through, and Python reads it once.
+ROW = """
+    m.msg_id, m.i, m.topic, m.category, m.timestamp AT TIME ZONE 'UTC' AS timestamp, m.username,
+    m.crypto, c.body AS certificate, m.signature, m.source_name, m.source_version,
+    m.msg::text AS msg, m.headers::text AS headers, m.extra::text AS extra
+"""
+#: What `SQL` and `ROW` read.
 FROM = "FROM messages m LEFT JOIN certificates c ON c.id = m.certificate_id"
 
 

@@ -6,14 +6,19 @@ The triggers that keep `topics` are made by the migrations alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from datanommer.models import message
+from datanommer.models.filters import Filters
 from datanommer.models.sessions import session
+
+if TYPE_CHECKING:
+    from datanommer.models.paging import Page
 
 
 class NaiveUTC(sa.types.TypeDecorator[datetime]):
@@ -31,6 +36,9 @@ class NaiveUTC(sa.types.TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         return None if value is None else message.naive_utc(value)
 
+
+#: A name, or several.
+Names = str | Iterable[str] | None
 
 #: Text that is indexed: ordered by bytes, so that an upgrade of libc cannot break the index.
 IndexedText = sa.Text(collation="C")
@@ -76,12 +84,16 @@ class Package(DeclarativeBase):
 
 
 def _association(table: str, named: str) -> sa.Table:
-    """Which messages concern whom: the newest of a name come straight from the primary key."""
+    """Which messages concern whom: the newest of a name come straight from the primary key.
+
+    The category is that of the message, so that those of a name in a category are as quick to find.
+    """
     return sa.Table(
         table,
         DeclarativeBase.metadata,
         sa.Column("name", IndexedText, sa.ForeignKey(f"{named}.name"), primary_key=True),
         sa.Column("timestamp", NaiveUTC, primary_key=True),
+        sa.Column("category", IndexedText, nullable=False),
         sa.Column(
             "msg",
             sa.BigInteger,
@@ -90,6 +102,7 @@ def _association(table: str, named: str) -> sa.Table:
             autoincrement=False,
             index=True,
         ),
+        sa.Index(None, "name", "category", "timestamp", "msg"),
     )
 
 
@@ -120,6 +133,7 @@ class Message(DeclarativeBase):
         _short("msg_id"),
         _short("topic"),
         _short("category"),
+        _short("username"),
         sa.CheckConstraint(
             "timestamp >= '1970-01-01 00:00:00+00' AND timestamp < '10000-01-01 00:00:00+00'",
             name="timestamp",
@@ -128,6 +142,7 @@ class Message(DeclarativeBase):
         sa.Index(None, "timestamp", "id"),
         sa.Index(None, "category", "timestamp", "id"),
         sa.Index(None, "topic", "timestamp", "id"),
+        sa.Index(None, "username", "timestamp", "id"),
     )
 
     id: orm.Mapped[int] = orm.mapped_column(
@@ -138,7 +153,7 @@ class Message(DeclarativeBase):
     topic: orm.Mapped[str] = orm.mapped_column(IndexedText)
     category: orm.Mapped[str] = orm.mapped_column(IndexedText)
     timestamp: orm.Mapped[datetime] = orm.mapped_column(NaiveUTC)
-    username: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    username: orm.Mapped[str | None] = orm.mapped_column(IndexedText)
     crypto: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     signature: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     certificate_id: orm.Mapped[int | None] = orm.mapped_column(
@@ -172,11 +187,156 @@ class Message(DeclarativeBase):
         """The certificate that the message is signed with, as sent (base64)."""
         return self._certificate.body if self._certificate else None
 
+    @property
+    def agent_name(self) -> str | None:
+        """The newer line's name for who sent the message: its `username`."""
+        return self.username
+
     @classmethod
     def from_msg_id(cls, msg_id: str) -> Message | None:
         """The message with that id, or None."""
         found: Message | None = cls.query.filter_by(msg_id=msg_id).first()
         return found
+
+    @classmethod
+    def grep(
+        cls,
+        start: datetime | float | None = None,
+        end: datetime | float | None = None,
+        page: int = 1,
+        rows_per_page: int | None = 100,
+        order: str = "asc",
+        msg_id: str | None = None,
+        users: Names = None,
+        not_users: Names = None,
+        packages: Names = None,
+        not_packages: Names = None,
+        categories: Names = None,
+        not_categories: Names = None,
+        topics: Names = None,
+        not_topics: Names = None,
+        agents: Names = None,
+        not_agents: Names = None,
+        contains: Names = None,
+        defer: bool = False,
+    ) -> tuple[int, int, Any]:
+        """Find messages, a page at a time, in order of time; ties in the order of arrival.
+
+        A message is found if it passes every filter that is given. A filter with several values
+        lets pass what has any of them, one that begins with ``not_`` what has none of them.
+
+        Args:
+            start: only messages sent at this time or later: a datetime (naive is UTC) or epoch
+                seconds.
+            end: only messages sent at this time or earlier; only together with `start`.
+            page: which page, from 1 on. One past the end has no messages.
+            rows_per_page: how many messages a page has; with 0 or None, one page has all.
+            order: ``asc``, the oldest first, or ``desc``.
+            msg_id: only the message with this id.
+            users: only messages that concern one of these users.
+            packages: only messages that concern one of these packages.
+            categories: only these categories.
+            topics: only these topics.
+            agents: only messages that were sent by one of these (their `username`).
+            contains: only messages with one of these texts somewhere in `msg`: in a string, a key
+                or a number. Upper and lower case differ; no character has a special meaning.
+            defer: return the query of the page, instead of its messages; it has ``count()``,
+                ``all()`` and the rest of `sqlalchemy.orm.Query`.
+
+        Returns:
+            How many messages there are in all, on how many pages, and those of the page as a list.
+
+        Raises:
+            InvalidQuery: an argument makes no sense (it is a ValueError, too).
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        from datanommer.models import grep
+
+        filters = Filters.of(
+            start=start,
+            end=end,
+            msg_id=msg_id,
+            users=users,
+            not_users=not_users,
+            packages=packages,
+            not_packages=not_packages,
+            categories=categories,
+            not_categories=not_categories,
+            topics=topics,
+            not_topics=not_topics,
+            agents=agents,
+            not_agents=not_agents,
+            contains=contains,
+        )
+        return grep.grep(filters, page=page, rows_per_page=rows_per_page, order=order, defer=defer)
+
+    @classmethod
+    def make_query(cls, **filters: Any) -> orm.Query[Message]:
+        """The query of all messages that pass the filters of `grep`, in no order.
+
+        Raises:
+            InvalidQuery: a filter makes no sense.
+        """
+        from datanommer.models import grep
+
+        return grep.make_query(Filters.of(**filters))
+
+    @classmethod
+    def get_first(cls, order: str = "asc", **filters: Any) -> Message | None:
+        """The oldest message that passes the filters of `grep` (with ``desc``, the newest).
+
+        Raises:
+            InvalidQuery: an argument makes no sense.
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        from datanommer.models import grep
+
+        descending = grep.is_descending(order)
+        return grep.first(Filters.of(**filters), 1, descending=descending).one_or_none()
+
+    @classmethod
+    def count(cls, **filters: Any) -> int:
+        """How many messages pass the filters of `grep`, without loading any.
+
+        Raises:
+            InvalidQuery: a filter makes no sense.
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        from datanommer.models import grep
+
+        return grep.total(Filters.of(**filters))
+
+    @classmethod
+    def page(
+        cls,
+        *,
+        after: Message | str | None = None,
+        by: str = "time",
+        order: str = "asc",
+        rows_per_page: int = 100,
+        **filters: Any,
+    ) -> Page:
+        """A page of the messages that pass the filters of `grep`, without counting them.
+
+        However far one pages, each page costs the same.
+
+        Args:
+            after: the last message that was read, or the `after` of the page before.
+            by: the order: ``time``, in which who pages towards the present may miss a message
+                that arrives late, or ``id``, the order of arrival, in which nothing is missed.
+            order: ``asc``, the oldest first, or ``desc``.
+            rows_per_page: how many messages a page has.
+
+        Raises:
+            InvalidQuery: an argument makes no sense.
+            NotSettled: by id, somebody has been writing messages for ten seconds.
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        from datanommer.models import paging
+
+        return paging.page(
+            Filters.of(**filters), after=after, by=by, order=order, rows_per_page=rows_per_page
+        )
 
     @property
     def body(self) -> dict[str, Any]:
@@ -219,6 +379,18 @@ class Message(DeclarativeBase):
             "users": [user.name for user in self.users],
             "packages": [package.name for package in self.packages],
         }
+
+    def as_fedora_message_dict(self) -> dict[str, Any]:
+        """The message as ``fedora-messaging publish`` takes it; see `fedora_messaging`."""
+        from datanommer.models import fedora_messaging
+
+        return fedora_messaging.from_message(
+            topic=self.topic,
+            msg=self.msg,
+            msg_id=self.msg_id,
+            headers=self.headers,
+            timestamp=self.timestamp,
+        )
 
 
 class Topic(DeclarativeBase):

@@ -11,7 +11,10 @@ from datanommer.models.database import bound_engine
 
 
 class Session(orm.Session):
-    """A session in the database that `datanommer.models.init` named last, unless it has its own."""
+    """A session in the database that `datanommer.models.init` named last, unless it has its own.
+
+    It takes SQL as a plain string, too: clients of the classic line pass it so.
+    """
 
     def get_bind(self, *args: Any, **options: Any) -> sa.Engine | sa.Connection:
         """Where SQLAlchemy would find no bind, the engine that datanommer is bound to.
@@ -23,6 +26,22 @@ class Session(orm.Session):
             return super().get_bind(*args, **options)
         except sa.exc.UnboundExecutionError:
             return bound_engine()
+
+    def execute(self, statement: Any, *args: Any, **options: Any) -> Any:
+        """`sqlalchemy.orm.Session.execute`."""
+        return super().execute(_as_sql(statement), *args, **options)
+
+    def scalar(self, statement: Any, *args: Any, **options: Any) -> Any:
+        """`sqlalchemy.orm.Session.scalar`."""
+        return super().scalar(_as_sql(statement), *args, **options)
+
+    def scalars(self, statement: Any, *args: Any, **options: Any) -> Any:
+        """`sqlalchemy.orm.Session.scalars`."""
+        return super().scalars(_as_sql(statement), *args, **options)
+
+
+def _as_sql(statement: Any) -> Any:
+    return sa.text(statement) if isinstance(statement, str) else statement
 
 
 maker = orm.sessionmaker(class_=Session)

@@ -124,10 +124,7 @@ def prepare(envelope: Any) -> Item:
         row = message.from_envelope(envelope)
     except NotStorable as error:
         return reject(envelope, error)
-    # Processors look for the headers in the body, where fedmsg's consumers put them.
-    outside = {"headers": envelope["headers"]} if "headers" in envelope else {}
-    body = {**outside, **envelope["body"], "topic": row.topic}
-    row.users, row.packages = extraction.extract(body)
+    row.users, row.packages = extraction.extract(extraction.body_of(envelope, row.topic))
     return row
 
 

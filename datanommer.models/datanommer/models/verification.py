@@ -16,20 +16,13 @@ from typing import Any, NamedTuple
 import fedmsg.crypto.utils
 import sqlalchemy as sa
 
-from datanommer.models import message
+from datanommer.models import message, record
 from datanommer.models.database import bound_engine
 from datanommer.models.errors import NotStorable
 from datanommer.models.message import Row
 from datanommer.models.signatures import ArchiveValidator, is_unsigned
 
 _AT_ONCE = 1000
-# The JSON as text: PostgreSQL passes it through, and Python reads it once.
-_SELECT = """
-    SELECT m.msg_id, m.i, m.topic, m.category, m.timestamp AT TIME ZONE 'UTC' AS timestamp,
-        m.username, m.crypto, c.body AS certificate, m.signature, m.source_name, m.source_version,
-        m.msg::text AS msg, m.headers::text AS headers, m.extra::text AS extra
-    FROM messages m LEFT JOIN certificates c ON c.id = m.certificate_id
-"""
 _FROM_BODY = (
     "msg_id",
     "i",
@@ -91,7 +84,7 @@ def verify(
     }
     asked = [sql for sql, value in conditions.items() if value is not None]
     where = f"WHERE {' AND '.join(asked)}" if asked else ""
-    query = sa.text(f"{_SELECT} {where} ORDER BY m.timestamp, m.id")
+    query = sa.text(f"SELECT {record.ROW} {record.FROM} {where} ORDER BY m.timestamp, m.id")
     given = {sql.partition(":")[2]: conditions[sql] for sql in asked}
     with bound_engine().connect().execution_options(yield_per=_AT_ONCE) as connection:
         for columns in connection.execute(query, given):
