@@ -13,6 +13,7 @@ COMMANDS = [
     "embedded",
     "latest",
     "load",
+    "reindex",
     "rejected",
     "runs",
     "spool",

@@ -20,7 +20,7 @@ from datanommer.models.schema import DeclarativeBase
 from datanommer.models.spool import Spool
 from datanommer.models.store import prepare
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
-from roles import FILE, Roles, remove_unused
+from roles import FILE, GROUPS, Roles, remove_unused
 from roles import may_be_made as roles_may_be_made
 from shell import Run
 from syncs import three_nights
@@ -222,16 +222,21 @@ class TestTheReader:
 
 
 class TestTheMaintainer:
-    def test_may_renew_the_users_of_messages(self, roles: Roles, database: str) -> None:
-        url = roles.member("datanommer_maintainer")
-        datanommer.models.init(url)
+    def test_may_renew_the_users_of_messages(self, roles: Roles, database: str, run: Run) -> None:
+        datanommer.models.init(database)
         add_all([envelope(BODHI_TOPIC, msg=BODHI_MSG), *(envelope() for _ in range(100))])
         execute(
-            url,
-            "DELETE FROM user_messages; DELETE FROM users; INSERT INTO users VALUES ('lmacken');"
-            "INSERT INTO user_messages SELECT 'lmacken', timestamp, id FROM messages",
+            database,
+            "DELETE FROM user_messages; DELETE FROM users; INSERT INTO users VALUES ('lmacken'); "
+            "INSERT INTO user_messages SELECT 'lmacken', timestamp, category, id FROM messages",
         )
-        assert execute(database, "SELECT count(*) FROM user_messages") == [(101,)]
+        url = {group: roles.member(group) for group in GROUPS}
+        refused = run("datanommer-reindex", "--url", url["datanommer_writer"])
+        assert (refused.returncode, "permission denied" in refused.stderr) == (1, True)
+        renewed = run("datanommer-reindex", "--url", url["datanommer_maintainer"])
+        assert renewed.stdout == "messages 101, changed 1\n"
+        query = "SELECT name, count(*) FROM user_messages GROUP BY 1 ORDER BY 1"
+        assert execute(database, query) == [("lmacken", 100), ("ralph", 1)]
 
     def test_may_read_anew_what_is_known_of_syncs(self, roles: Roles, database: str) -> None:
         datanommer.models.init(roles.member("datanommer_maintainer"))

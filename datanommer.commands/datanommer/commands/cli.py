@@ -14,6 +14,7 @@ COMMANDS = (
     "embedded",
     "latest",
     "load",
+    "reindex",
     "rejected",
     "runs",
     "spool",

@@ -1,0 +1,169 @@
+"""``datanommer-reindex``: users and packages, extracted anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from classic import execute
+from datanommer.models import Message, reindexing, session
+from datanommer.models.store import Item, prepare, store
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from shell import Run, script
+
+UNKNOWN = "org.example.dev.nobody.knows"
+NAMES = """
+    SELECT m.msg_id, a.name FROM user_messages a JOIN messages m ON m.id = a.msg
+    WHERE a.timestamp = m.timestamp AND a.category = m.category ORDER BY 1, 2
+"""
+
+
+def put(msg_id: str, *, users: tuple[str, ...] = (), topic: str = BODHI_TOPIC, **body: Any) -> None:
+    """Store a message as a fedmsg.meta of long ago knew it; that of today says ralph."""
+    store([known(msg_id, users=users, topic=topic, **body)])
+
+
+def known(
+    msg_id: str, *, users: tuple[str, ...] = (), topic: str = BODHI_TOPIC, **body: Any
+) -> Item:
+    """A message that is to be stored with these users."""
+    item = prepare(envelope(topic, msg_id=msg_id, **{"msg": BODHI_MSG, **body}))
+    item.users = users  # type: ignore[union-attr]
+    return item
+
+
+def test_what_is_known_today_replaces_what_was_known(archive: str, run: Run) -> None:
+    put("missing")
+    put("right", users=("ralph",))
+    put("wrong", users=("lmacken", "toshio"))
+    put("unknown", users=("toshio",), topic=UNKNOWN)
+    before = execute(archive, "SELECT * FROM messages ORDER BY id")
+    result = run("datanommer-reindex", "--url", archive)
+    assert (result.returncode, result.stdout) == (0, "messages 4, changed 2\n")
+    assert execute(archive, NAMES) == [
+        ("missing", "ralph"),
+        ("right", "ralph"),
+        ("unknown", "toshio"),
+        ("wrong", "ralph"),
+    ]
+    assert execute(archive, "SELECT * FROM messages ORDER BY id") == before
+    assert run("datanommer-reindex", "--url", archive).stdout == "messages 4, changed 0\n"
+
+
+def test_packages_are_extracted_as_well(archive: str, run: Run) -> None:
+    put("it")
+    message = Message.from_msg_id("it")
+    assert message is not None
+    known = [package.name for package in message.packages]
+    assert known
+    execute(archive, "DELETE FROM package_messages")
+    run("datanommer-reindex", "--url", archive)
+    session.expire_all()
+    assert [package.name for package in message.packages] == known
+
+
+def test_only_those_that_are_asked_for(archive: str, run: Run) -> None:
+    for second in range(4):
+        put(f"{second}", timestamp=second)
+    put("wiki", topic="org.fedoraproject.stg.wiki.article.edit", timestamp=2)
+    window = ("--since", "1970-01-01T00:00:01", "--before", "1970-01-01T00:00:02")
+    result = run("datanommer-reindex", "--category", "bodhi", *window, "--url", archive)
+    assert result.stdout == "messages 2, changed 2\n"
+    assert execute(archive, NAMES) == [("1", "ralph"), ("2", "ralph")]
+    result = run("datanommer-reindex", "--topic", BODHI_TOPIC, "--url", archive)
+    assert result.stdout == "messages 4, changed 2\n"
+
+
+def test_messages_of_one_second_are_each_looked_at_once(
+    archive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        put(f"{number}", users=("lmacken",))
+    monkeypatch.setattr(reindexing, "_BATCH", 3)
+    progress = list(reindexing.reindex())
+    assert [(each.messages, each.changed) for each in progress] == [(3, 3), (6, 6), (7, 7)]
+    assert progress[-1].timestamp == datetime(2013, 2, 18, 5, 55, 18)  # noqa: DTZ001  naive UTC
+    assert {name for _, name in execute(archive, NAMES)} == {"ralph"}
+
+
+def test_a_row_that_somebody_broke_is_left_alone(archive: str) -> None:
+    put("broken", users=("lmacken",))
+    put("good")
+    execute(archive, "UPDATE messages SET extra = '[1]' WHERE msg_id = 'broken'")
+    assert list(reindexing.reindex())[-1][:2] == (2, 1)
+    assert execute(archive, NAMES) == [("broken", "lmacken"), ("good", "ralph")]
+
+
+@pytest.mark.usefixtures("archive")
+def test_what_else_is_extracted_can_hook_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("a", timestamp=5)
+    given: list[tuple[str, dict[str, Any] | None]] = []
+
+    def extract(connection: Any, batch: Any) -> set[int]:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE extracted ON COMMIT DROP AS SELECT 1")
+        given.extend((stored.row.msg_id, stored.envelope) for stored in batch)
+        return {stored.id for stored in batch}
+
+    monkeypatch.setattr(reindexing, "EXTRACTIONS", (extract,))
+    (progress,) = reindexing.reindex()
+    assert progress.changed == 1
+    ((msg_id, received),) = given
+    assert msg_id == "a"
+    assert received is not None
+    assert received["body"]["msg"] == BODHI_MSG
+
+
+def test_an_empty_archive_is_soon_done(archive: str, run: Run) -> None:
+    result = run("datanommer-reindex", "--url", archive)
+    assert (result.returncode, result.stdout) == (0, "messages 0, changed 0\n")
+
+
+def test_one_that_is_broken_off_says_where_to_go_on(archive: str, run: Run) -> None:
+    numbers = range(reindexing._BATCH + 1)
+    store([known(f"{n:04}", users=("lmacken",), timestamp=1000 + n) for n in numbers])
+    # The message that the second batch begins with is held by somebody else.
+    execute(
+        archive,
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF OLD.timestamp >= to_timestamp(1000 + 500) THEN PERFORM pg_sleep(60); END IF; "
+        "RETURN OLD; END $$; "
+        "CREATE TRIGGER wait BEFORE DELETE ON user_messages FOR EACH ROW EXECUTE FUNCTION wait()",
+    )
+    process = subprocess.Popen(
+        [script("datanommer-reindex"), "--url", archive],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+    try:
+        _wait_for_the_second_batch(archive)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    where = "1970-01-01T00:24:59Z"
+    assert told.splitlines()[-1] == f"messages 500, changed 500. Go on with --since {where}"
+    execute(archive, "DROP TRIGGER wait ON user_messages")
+    result = run("datanommer-reindex", "--since", where, "--url", archive)
+    assert result.stdout == "messages 2, changed 1\n"
+    assert {name for _, name in execute(archive, NAMES)} == {"ralph"}
+
+
+def _wait_for_the_second_batch(url: str) -> None:
+    for _ in range(600):
+        if execute(
+            url,
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE wait_event = 'PgSleep' AND datname = current_database()",
+        ):
+            return
+        time.sleep(0.1)
+    pytest.fail("the second batch never came")
