@@ -182,6 +182,21 @@ class TestDuplicatesAndConflicts:
             message["body"]["msg_id"] for message in sent
         ]
 
+    def test_no_character_of_a_text_is_lost_in_a_large_batch(self) -> None:
+        texts = ["", " ", "\\N", "\\.", "\x01", "\x02", "a\x01\x02b", "\n", "\r\n", "\t", '"', "ö☃"]
+        sent = [
+            envelope(username=text, source_name=text, msg={"text": text}, msg_id=f"2013-{n}{text}")
+            for n, text in enumerate(texts * 10)
+        ]
+        assert add_all(sent) == (len(sent), 0, 0)
+        assert same(stored_bodies(), [message["body"] for message in sent])
+
+    def test_duplicates_in_a_large_batch_are_found(self) -> None:
+        sent = [envelope() for _ in range(100)]
+        add_all(sent[:30])
+        assert add_all([*sent, sent[0], sent[99]]) == (70, 32, 0)
+        assert len(stored_bodies()) == 100
+
     def test_two_writers_with_the_same_messages_store_each_once(self) -> None:
         messages = [
             envelope(f"org.example.dev.topic{n % 7}.x", certificate=f"certificate {n % 5}")

@@ -31,9 +31,15 @@ MAX_JSON_LENGTH = 64 * 1024 * 1024
 #: The `username` of what a bridge brings from AMQP to fedmsg (source: fedmsg-migration-tools).
 BRIDGE = "amqp-bridge"
 
+# As json.dumps does it, with an encoder that is made once.
+_encode = json.JSONEncoder(allow_nan=False).encode
+_encode_canonically = json.JSONEncoder(
+    allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
+
+_ABSENT = object()
 _INT64 = range(-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as in the classic API
-_MICROSECOND = timedelta(microseconds=1)
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/fedora-infra/datanommer/")
 _OPTIONAL_TEXTS = (
     "username",
@@ -93,9 +99,12 @@ def categorize(topic: str) -> str:
 
 def to_epoch(timestamp: datetime) -> int | float:
     """Epoch seconds of a naive datetime in UTC: an int where the second is whole."""
-    seconds, fraction = divmod((timestamp - _EPOCH) // _MICROSECOND, 1_000_000)
+    since = timestamp - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if not since.microseconds:
+        return seconds
     # One division of integers is rounded right, so a float of microseconds comes back as it was.
-    return (seconds * 1_000_000 + fraction) / 1_000_000 if fraction else seconds
+    return (seconds * 1_000_000 + since.microseconds) / 1_000_000
 
 
 def content(topic: str, msg: str) -> tuple[str, str]:
@@ -131,7 +140,7 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
     topic = _first_text(body.get("topic"), envelope.get("topic"))
     if topic is None:
         raise NotStorable("invalid", "neither the body nor the envelope has a topic")
-    headers = _first_of(dict, body.get("headers"), envelope.get("headers"))
+    headers = _first_dict(body.get("headers"), envelope.get("headers"))
     timestamp = _timestamp(given.get("timestamp", body.get("timestamp")))
     # Written first: what follows can rely on content that is neither too deep nor no JSON.
     msg_text = _json("msg", body.get("msg"))
@@ -142,25 +151,24 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
         "msg_id": _first_text(given.get("msg_id")) or _identify(body, headers or {}, timestamp),
         "i": _counter(body.get("i")),
         "timestamp": to_epoch(timestamp),
-        **{key: _first_of(str, body.get(key)) for key in _OPTIONAL_TEXTS},
+        **dict.fromkeys(_OPTIONAL_TEXTS),
         "headers": headers,
     }
+    for key in _OPTIONAL_TEXTS:
+        text = body.get(key)
+        if isinstance(text, str):
+            _check_text(key, text)
+            columns[key] = text
     for key in ("topic", "msg_id", "username"):
         _check_text(key, columns[key] or "", limit=MAX_TEXT_BYTES)
-    for key in _OPTIONAL_TEXTS:
-        _check_text(key, columns[key] or "")
     extra = _difference(envelope, columns)
-    return Row(
-        **{
-            **columns,
-            "category": categorize(topic),
-            "timestamp": timestamp,
-            "msg": msg_text,
-            "headers": headers_text,
-            "extra": _json("the body", extra) if extra else None,
-            "from_amqp": columns["username"] == BRIDGE or "sent-at" in (headers or {}),
-        }
-    )
+    columns["category"] = categorize(topic)
+    columns["timestamp"] = timestamp
+    columns["msg"] = msg_text
+    columns["headers"] = headers_text
+    columns["extra"] = _json("the body", extra) if extra else None
+    columns["from_amqp"] = columns["username"] == BRIDGE or "sent-at" in (headers or {})
+    return Row(**columns)
 
 
 def restore_body(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -245,11 +253,13 @@ def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
 
     They are sorted, so that a message which is dumped and loaded has the same difference.
     """
-    return {
-        key: value
-        for key, value in sorted(new.items(), key=lambda entry: str(entry[0]))
-        if key not in old or type(value) is not type(old[key]) or value != old[key]
-    }
+    changed = [
+        (key, value)
+        for key, value in new.items()
+        if (kept := old.get(key, _ABSENT)) is not value
+        and (type(kept) is not type(value) or kept != value)
+    ]
+    return dict(sorted(changed, key=lambda entry: str(entry[0])))
 
 
 def _identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: datetime) -> str:
@@ -290,11 +300,17 @@ def _counter(value: Any) -> int:
 
 
 def _first_text(*candidates: Any) -> str | None:
-    return next((text for text in candidates if isinstance(text, str) and text), None)
+    for candidate in candidates:
+        if candidate and isinstance(candidate, str):
+            return candidate
+    return None
 
 
-def _first_of(kind: type, *candidates: Any) -> Any:
-    return next((value for value in candidates if isinstance(value, kind)), None)
+def _first_dict(*candidates: Any) -> dict[str, Any] | None:
+    for candidate in candidates:
+        if isinstance(candidate, dict):
+            return candidate
+    return None
 
 
 def _check_text(name: str, text: str, limit: int = MAX_JSON_LENGTH) -> None:
@@ -311,7 +327,7 @@ def _check_text(name: str, text: str, limit: int = MAX_JSON_LENGTH) -> None:
 
 
 def _json(name: str, value: Any) -> str:
-    text = _written(name, lambda: json.dumps(value, allow_nan=False))
+    text = _written(name, _encode, value)
     if len(text) > MAX_JSON_LENGTH:
         raise NotStorable(
             "too large",
@@ -324,15 +340,12 @@ def _json(name: str, value: Any) -> str:
 
 
 def _canonical(value: Any) -> str:
-    return _written(
-        "the body",
-        lambda: json.dumps(value, allow_nan=False, sort_keys=True, separators=(",", ":")),
-    )
+    return _written("the body", _encode_canonically, value)
 
 
-def _written(name: str, write: Callable[[], str]) -> str:
+def _written(name: str, encode: Callable[[Any], str], value: Any) -> str:
     try:
-        return write()
+        return encode(value)
     except RecursionError:
         raise _too_deep(name) from None
     except (TypeError, ValueError) as error:
