@@ -17,8 +17,7 @@ from bus import Archive, Bus
 from classic import execute, make
 from datanommer.models import add_all, database, migrations, session, sync_events
 from datanommer.models.schema import DeclarativeBase
-from datanommer.models.spool import Spool
-from datanommer.models.store import prepare
+from datanommer.models.spool import Received, Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from roles import FILE, GROUPS, Roles, remove_unused
 from roles import may_be_made as roles_may_be_made
@@ -153,7 +152,7 @@ class TestTheWriter:
 
     def test_is_enough_to_drain_the_spool(self, roles: Roles, run: Run, tmp_path: Path) -> None:
         spool = Spool(tmp_path / "spool")
-        spool.put([prepare(envelope()) for _ in range(100)])
+        spool.put([Received(envelope(), {}) for _ in range(100)])
         spool.close()
         options = ["--url", roles.member("datanommer_writer"), "--spool-dir", str(spool.folder)]
         drained = run("datanommer-spool", "drain", *options)

@@ -16,8 +16,7 @@ import pytest
 import datanommer.models
 from bus import eventually
 from datanommer.models.database import bound_engine
-from datanommer.models.spool import Spool
-from datanommer.models.store import prepare
+from datanommer.models.spool import Received, Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 
 from . import fault
@@ -34,8 +33,8 @@ LONGER = 4.0  # seconds; a lock that is held is waited for
 #: What the hub waits for when it lasts no longer.
 BRIEF = (fault.slow, fault.hanging, fault.silent)
 FLOOD = 20_000  # messages at once
-#: In seconds. Alone on two cores it is less than 10; beside other work, two or three times as long.
-LONGEST_END = 45.0
+MORE_THAN_IT_READS = 10_000  # messages a second, which a hub does not read beside its publisher
+LONGEST_END = 10.0  # seconds
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -70,7 +69,7 @@ def test_the_verdict_sees_what_is_lost_changed_invented_and_out_of_order(
     datanommer.models.add_all([late, good, stored_changed, invented, rejected])
     datanommer.models.session.remove()
     bound_engine().dispose()
-    Spool(tmp_path, min_free_bytes=0).put([prepare(spooled)])
+    Spool(tmp_path, min_free_bytes=0).put([Received(spooled, {})])
 
     verdict = judge([good, changed, lost, late, rejected, spooled], database.own_url, [tmp_path])
     assert (verdict.published, verdict.lost, verdict.invented, verdict.misplaced) == (6, 1, 2, 1)
@@ -194,6 +193,20 @@ def test_a_hub_that_is_told_to_end_under_a_flood_keeps_all_that_it_received(
     _require_all_received_kept(scene)
 
 
+@pytest.mark.parametrize("is_blocking", [False, True])
+def test_a_hub_that_is_told_to_end_while_the_bus_goes_on_keeps_all_that_it_received(
+    database: Database, tmp_path: Path, is_blocking: bool
+) -> None:
+    scene = Scene(database, tmp_path, **{"moksha.blocking_mode": is_blocking})
+    with contextlib.closing(scene):
+        scene.start_hub()
+        scene.stream.start(MORE_THAN_IT_READS)
+        eventually(lambda: len(scene.received()) > 20, "the flood to arrive")
+        assert scene.stop_hub(signal.SIGTERM) < LONGEST_END, scene.hub.log
+        scene.stream.stop()
+        _require_all_received_kept(scene)
+
+
 def test_a_hub_that_is_told_to_end_twice_keeps_all_that_it_received(scene: Scene) -> None:
     scene.start_hub()
     scene.stream.publish(FLOOD)
@@ -202,18 +215,6 @@ def test_a_hub_that_is_told_to_end_twice_keeps_all_that_it_received(scene: Scene
     time.sleep(0.3)
     assert scene.stop_hub(signal.SIGINT) < LONGEST_END, scene.hub.log
     _require_all_received_kept(scene)
-
-
-def test_a_hub_in_blocking_mode_that_is_told_to_end_keeps_all_that_it_received(
-    database: Database, tmp_path: Path
-) -> None:
-    scene = Scene(database, tmp_path, **{"moksha.blocking_mode": True})
-    with contextlib.closing(scene):
-        scene.start_hub()
-        scene.stream.publish(5000)
-        eventually(lambda: len(scene.received()) > 1000, "the flood to arrive")
-        assert scene.stop_hub(signal.SIGTERM) < LONGEST_END, scene.hub.log
-        _require_all_received_kept(scene)
 
 
 def test_a_hub_that_was_killed_stores_first_what_waited_in_its_spool(scene: Scene) -> None:
@@ -232,11 +233,11 @@ def test_a_hub_that_was_killed_stores_first_what_waited_in_its_spool(scene: Scen
 def test_a_hub_that_is_killed_while_it_drains_stores_everything_once(scene: Scene) -> None:
     scene.start_hub()
     with fault.stopped(scene.database):
-        scene.stream.publish(FLOOD)
+        scene.stream.publish(5000)
         scene.wait_until_received()
-        eventually(lambda: scene.count_spooled() == FLOOD, "everything to be on the disk")
+        eventually(lambda: scene.count_spooled() == 5000, "everything to be on the disk")
     for _ in range(3):
-        eventually(lambda: scene.count_spooled() < FLOOD, "the spool to be drained")
+        eventually(lambda: scene.count_spooled() < 5000, "the spool to be drained")
         scene.kill_hub()
         scene.start_hub()
     _require_all_stored(scene)
@@ -347,7 +348,6 @@ def _require_all_stored_of_both(one: Scene, other: Scene) -> None:
 def _require_all_received_kept(scene: Scene) -> None:
     verdict, received = scene.judge(), scene.received()
     told = (str(verdict), scene.hub.log)
-    assert len(received) > 1000
     assert verdict.kept == [each["body"]["msg_id"] in received for each in scene.stream.published]
     assert verdict.is_prefix, told
     assert (verdict.duplicates, verdict.invented, verdict.misplaced) == (0, 0, 0), told

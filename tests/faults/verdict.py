@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from datanommer.models import Message, database, message
+from datanommer.models import Message, database
 from datanommer.models.schema import Rejected
 from datanommer.models.spool import Spool
-from datanommer.models.store import Reject
 
 _CHUNK = 1000
 
@@ -75,8 +76,9 @@ def judge(published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path])
     """
     sent = {each["body"]["msg_id"]: _text(each["body"]) for each in published}
     places = {msg_id: place for place, msg_id in enumerate(sent)}
-    stored, rejected = _in_database(url)
+    # The spool first: what a hub stores meanwhile is found at least once.
     spooled = [body for folder in spools for body in _in_spool(folder)]
+    stored, rejected = _in_database(url)
     found = [stored, rejected, spooled]
     ids = [{_id(body) for body in bodies} & sent.keys() for bodies in found]
     kept = ids[0] | ids[1] | ids[2]
@@ -125,15 +127,9 @@ def _in_database(url: str) -> tuple[list[Any], list[Any]]:
 def _in_spool(folder: Path) -> Iterator[Any]:
     if not Spool.exists(folder):
         return
-    spool = Spool(folder)
-    try:
-        for _, item in spool.first(10**9):
-            if isinstance(item, Reject):
-                yield json.loads(item.raw)["body"]
-            else:
-                yield message.received(item)["body"]
-    finally:
-        spool.close()
+    with contextlib.closing(sqlite3.connect(folder / "spool.sqlite")) as spool:
+        for (envelope,) in spool.execute("SELECT envelope FROM waiting ORDER BY id"):
+            yield json.loads(envelope)["body"]
 
 
 def _id(body: Any) -> Any:

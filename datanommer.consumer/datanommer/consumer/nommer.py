@@ -16,8 +16,8 @@ from moksha.hub.api.consumer import Consumer
 from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.lines import Lines, name
 from datanommer.consumer.writer import Writer
-from datanommer.models import extraction, spool, store
-from datanommer.models.errors import DatanommerError, NotStorable
+from datanommer.models import extraction, spool
+from datanommer.models.errors import DatanommerError
 from datanommer.models.signatures import Validator
 
 _SIGNATURES_KEY = "validate_signatures"
@@ -64,6 +64,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._batch_size = settings.batch_size(config)
         self._invalid = 0
         self._lines = Lines(log)
+        self._listens_until = float("inf")
         self._is_stopping = False
         self._ended = threading.Semaphore(0)  # a time for each worker that has
         self._validator = self._make_validator(config)
@@ -92,8 +93,15 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         fedmsg validates it here, and moksha again before it is consumed: once is enough. And
         fedmsg puts the headers of the envelope into the body here, which is then not what was
         signed: they stay where they are.
+
+        Returns:
+            False where it is not kept, and STOMP is to bring it again.
         """
+        if self._is_stopping:
+            return False
         handled: bool | None = Consumer._consume(self, message)  # noqa: SLF001
+        if time.monotonic() > self._listens_until:
+            shutdown.stop_listening(self.hub)
         return handled
 
     def _work_loop(self) -> None:
@@ -177,7 +185,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._keep([message])
 
     def _keep(self, messages: list[dict[str, Any]]) -> bool:
-        return self._writer.write([_prepared(message) for message in messages])
+        return self._writer.write(messages)
 
     def pre_consume(self, message: dict[str, Any]) -> None:
         """Note in the status file, if there is one, that this message comes next."""
@@ -186,6 +194,10 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def post_consume(self, message: dict[str, Any]) -> None:
         """Note in the status file, if there is one, that this message is stored."""
         _attempt(super().post_consume, message)
+
+    def listen_until(self, moment: float) -> None:
+        """Close the sockets at a moment of `time.monotonic`, however busy they are."""
+        self._listens_until = moment
 
     def stop(self) -> None:
         """End each worker once it has worked off what came before."""
@@ -226,14 +238,6 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                 "lost": self._writer.lost,
             }
         return told
-
-
-def _prepared(message: dict[str, Any]) -> store.Item:
-    try:
-        return store.prepare(message)
-    except Exception as error:
-        log.exception("This is a fault of datanommer; please report it. The message is rejected.")
-        return store.reject(message, NotStorable("invalid", f"datanommer failed on it: {error!r}"))
 
 
 def _massage(message: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """The end of the hub, with all that it received kept.
 
 moksha lets SIGTERM kill the hub, and with it what waits in memory; and on current Python, SIGINT
-and SIGHUP do not end a hub on an idle bus. Here all three end it in order: it hears no more of the
-bus, works off what it has, into the database while that takes it, and then the process ends.
+and SIGHUP do not end a hub on an idle bus, and on a busy one it goes on hearing what it then loses.
+Here all three end it in order: it hears no more of the bus, works off what it has, into the
+database while that takes it, and then the process ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from moksha.hub.reactor import reactor
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("fedmsg.consumers.datanommer.shutdown")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Seconds in which what has come to the sockets is still heard.
+LISTEN_SECONDS = 1.0
 #: Seconds that what waits in memory may take to go into the database; the rest goes into the
 #: spool, which takes it many times faster. systemd waits 90 seconds, people less than 10.
-DATABASE_SECONDS = 4.0
+DATABASE_SECONDS = 3.0
+#: A backlog of more messages goes into the spool at once: the database would take longer.
+DATABASE_BACKLOG = 10_000
 
 
 def prepare(consumer: Nommer) -> None:
@@ -36,18 +42,39 @@ def prepare(consumer: Nommer) -> None:
 
 def _handle_signals(consumer: Nommer) -> None:
     def handle(number: int, _: object) -> None:
-        # Here, because the reactor may first read, and in blocking mode store, all that has come.
-        consumer.hurry_after(DATABASE_SECONDS)
+        # Here, because the reactor first reads, and in blocking mode stores, all that has come;
+        # on a bus that sends faster than it reads, it would do nothing else any more.
+        _hurry(consumer)
+        consumer.listen_until(time.monotonic() + LISTEN_SECONDS)
         # In the reactor, and not in the handler: it may be asleep, and this wakes it up.
-        reactor.callFromThread(_stop, consumer.hub, number)
+        reactor.callFromThread(_stop, consumer, number)
 
     for number in SIGNALS:
         signal.signal(number, handle)
 
 
-def _stop(hub: Any, number: int) -> None:
+def _hurry(consumer: Nommer) -> None:
+    # Without its lock, which the thread that a signal interrupts may hold.
+    backlog = len(consumer.incoming.queue)
+    consumer.hurry_after(0 if backlog > DATABASE_BACKLOG else DATABASE_SECONDS)
+
+
+def stop_listening(hub: Any) -> None:
+    """Close the sockets that the hub listens to: neither moksha nor the reactor does.
+
+    From the thread of the reactor only.
+    """
+    for extension in hub.extensions:
+        factory = getattr(extension, "twisted_zmq_factory", None)  # STOMP has none
+        for connection in list(factory.connections) if factory else ():
+            connection.shutdown()
+
+
+def _stop(consumer: Nommer, number: int) -> None:
     log.info("%s: the hub ends, and keeps what it has received.", signal.Signals(number).name)
-    hub.stop()
+    stop_listening(consumer.hub)
+    _hurry(consumer)  # it may have received much meanwhile
+    consumer.hub.stop()
     try:
         reactor.stop()
     except ReactorNotRunning:
@@ -56,10 +83,11 @@ def _stop(hub: Any, number: int) -> None:
 
 def _finish(consumer: Nommer) -> Deferred[None]:
     """Fire when all that the consumer received is kept."""
+    stop_listening(consumer.hub)
     done: Deferred[None] = Deferred()
 
     def finish() -> None:
-        consumer.hurry_after(DATABASE_SECONDS)  # where it was no signal that ends the hub
+        _hurry(consumer)  # where it was no signal that ends the hub
         consumer.finish()
         reactor.callFromThread(done.callback, None)
 

@@ -13,16 +13,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
 
 from datanommer.consumer.lines import Lines, name
-from datanommer.models import migrations, store
+from datanommer.models import message, migrations, store
 from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
 from datanommer.models.errors import DatanommerError, SpoolDamaged, SpoolFull
-from datanommer.models.spool import Spool, set_aside
+from datanommer.models.spool import Received, Spool, set_aside
 from datanommer.models.store import Item, Reject
 
 log = logging.getLogger("fedmsg.consumers.datanommer.writer")
@@ -74,16 +75,17 @@ class Writer:
         except DatanommerError:
             return 0
 
-    def write(self, batch: Sequence[Item]) -> bool:
+    def write(self, envelopes: Sequence[Any]) -> bool:
         """Keep a batch; nothing is raised, and nothing is lost while there is a disk to write.
 
         Returns:
             Whether it is in the database now.
         """
+        batch = [Received(envelope, message.draw(envelope)) for envelope in envelopes]
         while True:
-            if self._is_direct and not self._stopping.is_set():
+            if self._is_direct and (items := self._prepared(batch)):
                 try:
-                    self._store(batch, _DIRECT_SECONDS)
+                    self._store(items, _DIRECT_SECONDS)
                 except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                     self._go_away(error)
                 else:
@@ -117,6 +119,15 @@ class Writer:
         which = name(reject.msg_id, reject.topic)
         self._lines.warning("Rejected (%s): %s: %s", reject.kind, which, reject.reason)
 
+    def _prepared(self, batch: Sequence[Received]) -> list[Item]:
+        """The batch, ready for the database; empty where it is not to go there any more."""
+        items = []
+        for received in batch:
+            if self._stopping.is_set():
+                return []
+            items.append(store.prepare(*received))
+        return items
+
     def _store(self, batch: Sequence[Item], seconds: float) -> None:
         with self._deadline(seconds) as deadline:
             counts = store.store(batch, deadline, self._log_reject)
@@ -147,7 +158,7 @@ class Writer:
         self._engine.dispose()
         self._away.set()
 
-    def _put(self, batch: Sequence[Item]) -> bool:
+    def _put(self, batch: Sequence[Received]) -> bool:
         try:
             self._spool.put(batch)
         except SpoolDamaged as error:
@@ -171,10 +182,11 @@ class Writer:
         )
         self._spool.reopen()
 
-    def _store_at_last(self, batch: Sequence[Item]) -> bool:
+    def _store_at_last(self, batch: Sequence[Received]) -> bool:
         """Try the database once more, because nothing else is left; tell if that fails too."""
         try:
-            store.store(batch, Deadline(_LAST_SECONDS), self._log_reject)
+            items = [store.prepare(*received) for received in batch]
+            store.store(items, Deadline(_LAST_SECONDS), self._log_reject)
         except Exception as error:  # noqa: BLE001  it is lost, whatever the reason
             self.lost += len(batch)
             log.critical(

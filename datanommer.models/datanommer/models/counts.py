@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from datanommer.models import walk
 from datanommer.models.conditions import ASSOCIATIONS
-from datanommer.models.sessions import session
 from datanommer.models.errors import InvalidQuery
 from datanommer.models.filters import Filters
 from datanommer.models.schema import Message, Topic
+from datanommer.models.sessions import session
 
 
 class TopicCount(NamedTuple):

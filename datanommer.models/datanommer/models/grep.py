@@ -9,11 +9,11 @@ from sqlalchemy import orm
 
 from datanommer.models import conditions, walk
 from datanommer.models.conditions import Condition, Entry
-from datanommer.models.sessions import session
 from datanommer.models.errors import InvalidQuery
 from datanommer.models.filters import Filters
 from datanommer.models.message import as_utc
 from datanommer.models.schema import Message, Topic
+from datanommer.models.sessions import session
 
 #: The filters that the counters of the topics answer.
 _OF_TOPICS = frozenset({"topics", "not_topics", "categories", "not_categories"})

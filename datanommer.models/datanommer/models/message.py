@@ -171,6 +171,25 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
     return Row(**columns)
 
 
+def draw(envelope: Any) -> dict[str, Any]:
+    """What a message gets that comes without a time: the time now and, if it needs one, an id.
+
+    Whoever tries to store a message more than once draws before the first try.
+
+    Returns:
+        What `from_envelope` takes as `given`; empty where the message says its time.
+    """
+    body = envelope.get("body") if isinstance(envelope, dict) else None
+    if not isinstance(body, dict) or body.get("timestamp") is not None:
+        return {}
+    timestamp = _timestamp(None)
+    headers = _first_of(dict, body.get("headers"), envelope.get("headers"))
+    return {
+        "timestamp": to_epoch(timestamp),
+        "msg_id": _identify(body, headers or {}, timestamp),
+    }
+
+
 def restore_body(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """The body that was received.
 

@@ -17,10 +17,10 @@ from sqlalchemy import orm
 
 from datanommer.models import conditions, grep, walk
 from datanommer.models.conditions import Entry
-from datanommer.models.sessions import session
 from datanommer.models.errors import InvalidQuery, NotSettled
 from datanommer.models.filters import Filters
 from datanommer.models.schema import Message
+from datanommer.models.sessions import session
 
 _PATIENCE = 10.0  # seconds; a batch is written in far less
 _PAUSE = 0.01  # seconds

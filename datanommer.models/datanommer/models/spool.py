@@ -2,7 +2,8 @@
 
 A spool is a folder with one SQLite database: a batch is one commit, and is on the disk when the
 commit returns (``synchronous=FULL``), so that what a crash can tear is only what was not yet
-accepted. What waits is what is to be stored: ids that were drawn stay what they are.
+accepted. What waits is what came, as JSON, which takes a tenth of the time that it takes to prepare
+it for the database; that is done when it is taken out. Ids that were drawn stay what they are.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datanommer.models import configuration
-from datanommer.models.errors import SpoolDamaged, SpoolFull
-from datanommer.models.message import Row
+from datanommer.models import configuration, store
+from datanommer.models.errors import NotStorable, SpoolDamaged, SpoolFull
+from datanommer.models.message import MAX_DEPTH
 from datanommer.models.store import Item, Reject
 
 #: The keys of the fedmsg configuration: the folder, the most bytes that the spool takes, and the
@@ -41,12 +41,27 @@ log = logging.getLogger(__name__)
 
 _FILE = "spool.sqlite"
 _LOCK_SECONDS = 10.0  # another process drains in transactions of milliseconds
+_MAX_LENGTH = 512 * 1024**2  # of a message: no row takes as much, and SQLite no text over 10**9
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS waiting (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        item TEXT NOT NULL
+        envelope TEXT,  -- what came, as JSON
+        given TEXT,     -- what `message.draw` gave to it, as JSON, if anything
+        reject TEXT     -- in place of an envelope that JSON has no form for
     )
 """
+
+
+class Received(NamedTuple):
+    """What came from the bus.
+
+    Attributes:
+        envelope: the message.
+        given: what `message.draw` gave to it.
+    """
+
+    envelope: Any
+    given: Mapping[str, Any]
 
 
 class Waiting(NamedTuple):
@@ -109,30 +124,32 @@ class Spool:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(_SCHEMA)
 
-    def put(self, items: Sequence[Item]) -> None:
+    def put(self, batch: Sequence[Received]) -> None:
         """Add a batch behind those that wait: all of it is on the disk, or none.
 
         Raises:
             SpoolFull: it cannot be taken.
             SpoolDamaged: the file is damaged.
         """
-        written = [(_dump(item),) for item in items]
-        size = sum(len(text) for (text,) in written)
+        written = [_dump(received) for received in batch]
+        size = sum(len(text) for texts in written for text in texts if text)
         self._require_room(size)
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO waiting (item) VALUES (?)", written)
+            connection.executemany(
+                "INSERT INTO waiting (envelope, given, reject) VALUES (?, ?, ?)", written
+            )
 
     def first(self, number: int) -> list[tuple[int, Item]]:
-        """The items that came first, each with its place, `number` of them at most.
+        """What came first, prepared to be stored, each with its place; `number` of them at most.
 
         Raises:
             SpoolDamaged: the file is damaged.
         """
         with self._lock, self._faults():
             found = self._connection.execute(
-                "SELECT id, item FROM waiting ORDER BY id LIMIT ?", [number]
+                "SELECT id, envelope, given, reject FROM waiting ORDER BY id LIMIT ?", [number]
             ).fetchall()
-        return [(place, _load(text)) for place, text in found]
+        return [(place, _load(*texts)) for place, *texts in found]
 
     def remove(self, up_to: int) -> None:
         """Take out the items up to a place, which are stored now.
@@ -282,21 +299,41 @@ def set_aside(folder: Path) -> Path:
     return aside
 
 
-def _dump(item: Item) -> str:
-    fields = {
+_TOO_DEEP = NotStorable("too large", f"the message nests deeper than {MAX_DEPTH} levels")
+_Texts = tuple[str | None, str | None, str | None]
+
+
+def _dump(received: Received) -> _Texts:
+    envelope, given = received
+    try:
+        text = json.dumps(envelope)
+        if len(text) <= _MAX_LENGTH:
+            return text, json.dumps(given) if given else None, None
+        error = NotStorable("too large", f"the message is {len(text)} bytes of JSON")
+    except RecursionError:
+        error = _TOO_DEEP
+    except (TypeError, ValueError) as cause:
+        error = NotStorable("invalid", f"the message cannot be written as JSON: {cause}")
+    return None, None, json.dumps(_fields_of(store.reject(envelope, error)))
+
+
+def _load(envelope: str | None, given: str | None, reject: str | None) -> Item:
+    if envelope is None:
+        return _reject_of(json.loads(reject or ""))
+    try:
+        received = json.loads(envelope)
+    except RecursionError:  # the stack of another process has less room
+        return store.reject(envelope.encode(), _TOO_DEEP)
+    return store.prepare(received, json.loads(given) if given else None)
+
+
+def _fields_of(reject: Reject) -> dict[str, Any]:
+    return {
         name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
-        for name, value in asdict(item).items()
+        for name, value in asdict(reject).items()
     }
-    if isinstance(item, Row):
-        fields["timestamp"] = item.timestamp.isoformat()
-    return json.dumps({type(item).__name__: fields})
 
 
-def _load(text: str) -> Item:
-    ((kind, fields),) = json.loads(text).items()
-    if kind == "Row":
-        timestamp = datetime.fromisoformat(fields["timestamp"])
-        names: dict[str, Any] = {name: tuple(fields[name]) for name in ("users", "packages")}
-        return Row(**{**fields, **names, "timestamp": timestamp})
+def _reject_of(fields: Mapping[str, Any]) -> Reject:
     decoded = {name: base64.b64decode(fields[name]) for name in ("raw", "sha256")}
     return Reject(**{**fields, **decoded})

@@ -7,10 +7,11 @@ writers wait for each other and do not deadlock.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +25,8 @@ from datanommer.models.deadline import Deadline, within
 from datanommer.models.errors import NotStorable
 from datanommer.models.insert import insert
 from datanommer.models.message import Row
+
+log = logging.getLogger(__name__)
 
 #: The most messages of one batch: an open transaction keeps other writers of its topics waiting.
 MAX_BATCH = 10_000
@@ -118,12 +121,24 @@ def add_all(envelopes: Iterable[Any]) -> Counts:
     return store([prepare(envelope) for envelope in envelopes])
 
 
-def prepare(envelope: Any) -> Item:
-    """The row of an envelope with its users and packages, or the reason why there is none."""
+def prepare(envelope: Any, given: Mapping[str, Any] | None = None) -> Item:
+    """The row of an envelope with its users and packages, or the reason why there is none.
+
+    Args:
+        envelope: what came, whatever it is; nothing is raised for it.
+        given: what `message.draw` gave to it before.
+    """
     try:
-        row = message.from_envelope(envelope)
+        return _row(envelope, given)
     except NotStorable as error:
         return reject(envelope, error)
+    except Exception as error:
+        log.exception("This is a fault of datanommer; please report it. The message is rejected.")
+        return reject(envelope, NotStorable("invalid", f"datanommer failed on it: {error!r}"))
+
+
+def _row(envelope: Any, given: Mapping[str, Any] | None) -> Row:
+    row = message.from_envelope(envelope, given)
     row.users, row.packages = extraction.extract(extraction.body_of(envelope, row.topic))
     return row
 

@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from datanommer.models import conditions
 from datanommer.models.conditions import Entry
-from datanommer.models.sessions import session
 from datanommer.models.filters import Filters
 from datanommer.models.schema import Message, NaiveUTC
+from datanommer.models.sessions import session
 
 #: How far the entries of an index are counted, to choose the one that has fewest. So many are
 #: counted in 2 ms; to look at what belongs to each of them takes 50 ms.
