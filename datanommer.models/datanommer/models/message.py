@@ -183,7 +183,7 @@ def draw(envelope: Any) -> dict[str, Any]:
     if not isinstance(body, dict) or body.get("timestamp") is not None:
         return {}
     timestamp = _timestamp(None)
-    headers = _first_of(dict, body.get("headers"), envelope.get("headers"))
+    headers = _first_dict(body.get("headers"), envelope.get("headers"))
     return {
         "timestamp": to_epoch(timestamp),
         "msg_id": _identify(body, headers or {}, timestamp),

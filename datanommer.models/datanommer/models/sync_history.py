@@ -15,31 +15,27 @@ from datanommer.models.sync_events import TOPIC, Event
 from datanommer.models.sync_findings import OLDER_THAN, WINDOW, Finding, Judge
 from datanommer.models.sync_runs import Run, reconstruct
 
-# Each condition has an index of its own.
-_SINCE = "timestamp >= :since"
-_OF_RUN = "run_id = :run_id"
+# Each of these has an index of its own.
+_ALL = "SELECT DISTINCT run_id FROM sync_events WHERE run_id IS NOT NULL"
+_SINCE = "SELECT DISTINCT run_id FROM sync_events WHERE timestamp >= :since"
+_ONE = "SELECT run_id FROM sync_events WHERE run_id = :run_id LIMIT 1"
 _UNFINISHED = """
-    run_id IN (
-        SELECT run_id FROM sync_events WHERE kind IN ('start', 'finish') GROUP BY run_id
-        HAVING count(*) FILTER (WHERE kind = 'start') > count(*) FILTER (WHERE kind = 'finish')
-    )
+    SELECT run_id FROM sync_events WHERE kind IN ('start', 'finish') GROUP BY run_id
+    HAVING count(*) FILTER (WHERE kind = 'start') > count(*) FILTER (WHERE kind = 'finish')
 """
 _NEWEST_FIRST = """
-    SELECT run_id, first
-    FROM (SELECT DISTINCT run_id FROM sync_events WHERE run_id IS NOT NULL AND {conditions}) asked
-    CROSS JOIN LATERAL (
+    SELECT run_id, first FROM ({asked}) asked CROSS JOIN LATERAL (
         SELECT min(timestamp) AS first FROM sync_events WHERE run_id = asked.run_id
     ) its_begin
-    ORDER BY first DESC, run_id DESC
+    WHERE run_id IS NOT NULL ORDER BY first DESC, run_id DESC
 """
-# Runs that reach into that time, all of each.
-_EVENTS = f"""
-    SELECT {", ".join(Event._fields)} FROM sync_events
-    WHERE run_id IN (
-        SELECT run_id FROM sync_events
-        WHERE timestamp BETWEEN :first AND CAST(:last AS timestamptz) + :window
-    )
+_REACHING_INTO = """
+    SELECT DISTINCT run_id FROM sync_events
+    WHERE timestamp BETWEEN :first AND CAST(:last AS timestamptz) + :window
 """
+# A list, and not what a query finds: the planner cannot know how few runs those are, and would
+# read the whole table.
+_EVENTS = f"SELECT {', '.join(Event._fields)} FROM sync_events WHERE run_id = ANY(:run_ids)"
 #: The most runs that are judged at a time, so that memory holds any number of them.
 _GROUP = 100
 
@@ -97,7 +93,7 @@ def count_without_run(since: datetime | None = None) -> int:
     """
     query = "SELECT count(*) FROM sync_events WHERE run_id IS NULL"
     if since is not None:
-        query = f"{query} AND {_SINCE}"
+        query = f"{query} AND timestamp >= :since"
     with bound_engine().connect() as connection:
         parameters = {"since": since and message.as_utc(since)}
         return int(connection.scalars(sa.text(query), parameters).one())
@@ -125,9 +121,9 @@ _Begin = tuple[str, datetime]
 
 def _begins(since: datetime | None, run_id: str | None, *, unfinished: bool) -> list[_Begin]:
     """The ids of the runs that are asked for, with their first times, newest first."""
-    asked = {_SINCE: since is not None, _OF_RUN: run_id is not None, _UNFINISHED: unfinished}
-    conditions = " AND ".join(sql for sql, is_asked in asked.items() if is_asked) or "true"
-    query = sa.text(_NEWEST_FIRST.format(conditions=conditions))
+    asked = {_SINCE: since is not None, _ONE: run_id is not None, _UNFINISHED: unfinished}
+    queries = [f"({sql})" for sql, is_asked in asked.items() if is_asked] or [_ALL]
+    query = sa.text(_NEWEST_FIRST.format(asked=" INTERSECT ".join(queries)))
     parameters = {"since": since and message.as_utc(since), "run_id": run_id}
     with bound_engine().connect() as connection:
         return [(name, first) for name, first in connection.execute(query, parameters)]
@@ -148,9 +144,10 @@ def _groups(begins: Sequence[_Begin]) -> Iterator[list[_Begin]]:
 def _judge(group: Sequence[_Begin], now: datetime, older_than: timedelta) -> Iterator[Judged]:
     between = {"first": group[-1][1], "last": group[0][1], "window": WINDOW}
     with bound_engine().connect() as connection:
+        run_ids = list(connection.scalars(sa.text(_REACHING_INTO), between))
+        found = connection.execute(sa.text(_EVENTS), {"run_ids": run_ids})
         events = [
-            Event(number, message.naive_utc(timestamp), *rest)
-            for number, timestamp, *rest in connection.execute(sa.text(_EVENTS), between)
+            Event(number, message.naive_utc(timestamp), *rest) for number, timestamp, *rest in found
         ]
     runs = {run.run_id: run for run in reconstruct(events)}
     judge = Judge(runs.values(), now=now, older_than=older_than)
