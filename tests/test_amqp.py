@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import signal
+import subprocess
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from faults.proxy import Proxy
 from faults.scene import Database
 from faults.server import Server
 from rabbitmq import ADDRESS, Broker
-from shell import Run
+from shell import Run, script
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "packaging" / "fedora-messaging" / "datanommer.toml"
@@ -39,6 +41,20 @@ TEST_MESSAGE = {
     "id": "6f4dfec9-80d7-49e6-80e0-f2357b63422c",
     "queue": "this shouldn't matter",
     "topic": "test",
+}
+
+#: Each topic of that document below ``logging.stats``, with a message as a script sends it.
+SCRIPT_TOPICS = {
+    "debug.anything": "text=w\u00f6rld",
+    "sync.start": "run_id=r",
+    "sync.host.start": "run_id=r synced_host=proxy01",
+    "sync.host.skip": "run_id=r synced_host=proxy02 reason='Synced host unknown'",
+    "sync.host.logdate.start": "run_id=r synced_host=proxy01 log_date=2021-07-20",
+    "sync.host.logdate.fail.retry": "run_id=r synced_host=proxy01 reason='timed out' tries:int=2",
+    "sync.host.logdate.fail.final": "run_id=r synced_host=proxy01 reason='timed out'",
+    "sync.host.logdate.finish": "run_id=r synced_host=proxy01 log_date=2021-07-20",
+    "sync.host.finish": "run_id=r synced_host=proxy01",
+    "sync.finish": "run_id=r",
 }
 
 Start = Callable[..., Daemon]
@@ -80,6 +96,10 @@ def contents(archive: Archive) -> list[Any]:
     return [message.msg for message in archive.messages()]
 
 
+def wait_for(archive: Archive, number: int) -> None:
+    eventually(lambda: len(archive.messages()) >= number, f"{number} messages")
+
+
 def test_the_test_message_is_stored_and_acknowledged(
     broker: Broker, start: Start, archive: Archive, run: Run
 ) -> None:
@@ -101,6 +121,43 @@ def test_the_test_message_is_stored_and_acknowledged(
     consumer.send(signal.SIGTERM)
     assert consumer.exit_code() == 0
     assert broker.waiting() == 0
+
+
+def test_what_a_script_sends_is_printed_by_datanommer_latest(
+    broker: Broker,
+    start: Start,
+    archive: Archive,
+    url: str,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = {"test": "test_key1=test_value1"} | {
+        f"logging.stats.{topic}": fields for topic, fields in SCRIPT_TOPICS.items()
+    }
+    bash = ["set -euo pipefail", f". '{ROOT / 'contrib' / 'send_bus_msg.sh'}'"]
+    bash += [f"send_bus_msg {topic} host=log01 {fields}" for topic, fields in calls.items()]
+    monkeypatch.setenv("FEDORA_MESSAGING_CONF", broker.configuration())
+    monkeypatch.setenv("PATH", f"{Path(script('python')).parent}:{os.environ['PATH']}")
+    start()
+    sent = subprocess.run(
+        ["bash", "-c", "\n".join(bash)], capture_output=True, text=True, check=False
+    )
+    assert (sent.returncode, sent.stdout, sent.stderr) == (0, "", "")
+    wait_for(archive, len(calls))
+    assert [message.topic for message in archive.messages()] == [
+        f"org.fedoraproject.stg.{topic}" for topic in calls
+    ]
+    bodies = {}
+    for topic in calls:
+        full = f"org.fedoraproject.stg.{topic}"
+        result = run("datanommer-latest", "--url", url, "--topic", full)
+        ((category, shown),) = json.loads(result.stdout)[0].items()
+        assert category == ("test" if topic == "test" else "logging")
+        assert (shown["topic"], shown["msg"]["host"]) == (full, "log01")
+        bodies[topic] = shown["msg"]
+    assert bodies["test"] == {"host": "log01", "test_key1": "test_value1"}
+    assert bodies["logging.stats.debug.anything"]["text"] == "w\u00f6rld"
+    assert bodies["logging.stats.sync.host.logdate.fail.retry"]["tries"] == 2
 
 
 def test_users_and_packages_are_stored(broker: Broker, start: Start, archive: Archive) -> None:
@@ -262,10 +319,6 @@ def send(broker: Broker, number: int) -> list[Any]:
     for each in lines:
         broker.send(each)
     return [each["body"] for each in lines]
-
-
-def wait_for(archive: Archive, number: int) -> None:
-    eventually(lambda: len(archive.messages()) >= number, f"{number} messages")
 
 
 class TestNothingIsLost:

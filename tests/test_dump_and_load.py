@@ -12,7 +12,7 @@ import pytest
 from datanommer.models import Message, add_all, init, session
 from datanommer.models.database import bound_engine
 from datanommer.models.schema import Rejected
-from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, without
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, line, without
 from shell import Run, peak_memory, script
 
 CLASSIC_KEYS = {
@@ -242,6 +242,16 @@ class TestLoad:
         assert stored.headers == line["headers"]
         assert stored.timestamp.isoformat() == "2021-07-21T12:23:12"
         assert stored.category == "logging"
+
+    @pytest.mark.parametrize("left_out", [("id", "queue"), ("id", "queue", "headers")])
+    def test_a_line_of_fedora_messaging_that_says_no_more_than_it_must(
+        self, archive: str, run: Run, left_out: tuple[str, ...]
+    ) -> None:
+        sent = {key: value for key, value in line().items() if key not in left_out}
+        run("datanommer-load", "--url", archive, input=json.dumps(sent))
+        (stored,) = session.query(Message)
+        assert (stored.topic, stored.msg) == (sent["topic"], sent["body"])
+        assert stored.headers == sent.get("headers", {})
 
     def test_several_files_and_more_than_a_batch(
         self, archive: str, run: Run, tmp_path: Path
