@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from datanommer.models import message, record
 from datanommer.models.database import bound_engine
 
-_LATEST = f"SELECT m.category, m.timestamp, {record.SQL} {record.FROM}"
+_LATEST = f"SELECT m.category, m.timestamp, {record.SQL} FROM messages m {record.JOINS}"
 _NEWEST_FIRST = "ORDER BY m.timestamp DESC, m.id DESC LIMIT 1"
 # One look into an index for each category, however many messages there are.
 _LATEST_OF_EACH_CATEGORY = f"""
@@ -20,7 +20,7 @@ _LATEST_OF_EACH_CATEGORY = f"""
     CROSS JOIN LATERAL (
         SELECT * FROM messages m WHERE m.category = known.category {_NEWEST_FIRST}
     ) m
-    LEFT JOIN certificates c ON c.id = m.certificate_id
+    {record.JOINS}
     ORDER BY m.category
 """
 

@@ -21,36 +21,34 @@ def _text(column: str) -> str:
     return f"coalesce(to_json({column})::text, 'null')"
 
 
-def _names(table: str) -> str:
-    return (
-        f"coalesce((SELECT json_agg(a.name ORDER BY a.name) FROM {table} a "
-        "WHERE a.msg = m.id)::text, '[]')"
-    )
-
-
 # The form of a timestamp that its column does not tell stands first in `extra`: message.py writes
 # it there. It is read as text, because the JSON operators fail on a document that holds \u0000.
 _SENT_TIMESTAMP = r"""substring(m.extra::text FROM '^\{"set": \{"timestamp": (-?[0-9.e+-]+)[,}]')"""
-_EPOCH = "trim_scale(extract(epoch FROM m.timestamp))::text"
+# PostgreSQL writes a float as Python does: as short as can be, and the same when it is read.
+_EPOCH = "date_part('epoch', m.timestamp)::text"
 
-#: A record as SQL, a text made of a row of `messages m` and `certificates c`. Concatenation is the
-#: fastest way to JSON that PostgreSQL has, and passes the sender's text through untouched.
+#: A record as SQL, a text made of a row of `messages m` and of what `JOINS` finds for it. `concat`
+#: is the fastest way to JSON that PostgreSQL has (a chain of || copies the text again and again),
+#: and passes what the sender wrote through untouched.
 SQL = f"""
-    '{{"topic": ' || {_text("m.topic")}
-    || ', "msg": ' || m.msg::text
-    || ', "msg_id": ' || {_text("m.msg_id")}
-    || ', "i": ' || m.i
-    || ', "timestamp": ' || coalesce({_SENT_TIMESTAMP}, {_EPOCH})
-    || ', "username": ' || {_text("m.username")}
-    || ', "crypto": ' || {_text("m.crypto")}
-    || ', "certificate": ' || {_text("c.body")}
-    || ', "signature": ' || {_text("m.signature")}
-    || ', "source_name": ' || {_text("m.source_name")}
-    || ', "source_version": ' || {_text("m.source_version")}
-    || ', "headers": ' || coalesce(m.headers::text, 'null')
-    || ', "users": ' || {_names("user_messages")}
-    || ', "packages": ' || {_names("package_messages")}
-    || coalesce(', "extra": ' || m.extra::text, '') || '}}'
+    concat(
+        '{{"topic": ', {_text("m.topic")},
+        ', "msg": ', m.msg,
+        ', "msg_id": ', {_text("m.msg_id")},
+        ', "i": ', m.i,
+        ', "timestamp": ', coalesce({_SENT_TIMESTAMP}, {_EPOCH}),
+        ', "username": ', {_text("m.username")},
+        ', "crypto": ', {_text("m.crypto")},
+        ', "certificate": ', coalesce(c.json, 'null'),
+        ', "signature": ', {_text("m.signature")},
+        ', "source_name": ', {_text("m.source_name")},
+        ', "source_version": ', {_text("m.source_version")},
+        ', "headers": ', coalesce(m.headers::text, 'null'),
+        ', "users": ', coalesce(u.names::text, '[]'),
+        ', "packages": ', coalesce(p.names::text, '[]'),
+        ', "extra": ' || m.extra::text,
+        '}}'
+    )
 """
 #: The columns of a `Row`. The JSON as text: PostgreSQL passes it through, and Python reads it once.
 ROW = """
@@ -58,8 +56,48 @@ ROW = """
     m.crypto, c.body AS certificate, m.signature, m.source_name, m.source_version,
     m.msg::text AS msg, m.headers::text AS headers, m.extra::text AS extra
 """
-#: What `SQL` and `ROW` read.
+#: What `ROW` reads.
 FROM = "FROM messages m LEFT JOIN certificates c ON c.id = m.certificate_id"
+# As a subquery, PostgreSQL remembers its result: a host has the same certificate in each message.
+_CERTIFICATE = """
+    LEFT JOIN LATERAL (
+        SELECT to_json(body)::text AS json FROM certificates WHERE id = m.certificate_id OFFSET 0
+    ) c ON true
+"""
+#: What `SQL` needs besides `messages m`, looked up for each row: for a few rows.
+JOINS = f"""
+    {_CERTIFICATE}
+    CROSS JOIN LATERAL (
+        SELECT json_agg(name ORDER BY name) AS names FROM user_messages WHERE msg = m.id
+    ) u
+    CROSS JOIN LATERAL (
+        SELECT json_agg(name ORDER BY name) AS names FROM package_messages WHERE msg = m.id
+    ) p
+"""
+
+
+def _dump(where: str) -> str:
+    """The query of a dump: names are sorted as the messages are, and merged with them."""
+
+    def names(table: str) -> str:
+        # Rows here have the timestamp of their message.
+        source = (
+            f"FROM {table} a JOIN messages m ON m.id = a.msg {where}"
+            if where
+            else f"FROM {table} a"
+        )
+        return f"""(
+            SELECT timestamp, msg, json_agg(name) AS names FROM (
+                SELECT a.timestamp, a.msg, a.name {source} ORDER BY timestamp, msg, name
+            ) sorted GROUP BY timestamp, msg
+        )"""
+
+    return f"""
+        SELECT {SQL} FROM messages m {_CERTIFICATE}
+        LEFT JOIN {names("user_messages")} u ON u.timestamp = m.timestamp AND u.msg = m.id
+        LEFT JOIN {names("package_messages")} p ON p.timestamp = m.timestamp AND p.msg = m.id
+        {where} ORDER BY m.timestamp, m.id
+    """
 
 
 class Output(Protocol):
@@ -93,19 +131,21 @@ def dump(
         OSError: `output` cannot be written.
         sqlalchemy.exc.DBAPIError, psycopg2.Error: the database failed.
     """
-    conditions = {
-        "m.timestamp >= %s": since and message.as_utc(since),
-        "m.timestamp <= %s": before and message.as_utc(before),
-        "m.topic = %s": topic,
-        "m.category = %s": category,
+    asked = {
+        "m.timestamp >= %(since)s": since and message.as_utc(since),
+        "m.timestamp <= %(before)s": before and message.as_utc(before),
+        "m.topic = %(topic)s": topic,
+        "m.category = %(category)s": category,
     }
-    asked = {sql: value for sql, value in conditions.items() if value is not None}
-    where = f"WHERE {' AND '.join(asked)}" if asked else ""
+    conditions = " AND ".join(sql for sql, value in asked.items() if value is not None)
+    values = dict(zip(("since", "before", "topic", "category"), asked.values(), strict=True))
     lines = _ListLines(output) if as_list else output
     with bound_engine().connect() as connection:
         cursor = connection.connection.cursor()
-        query = f"SELECT {SQL} {FROM} {where} ORDER BY m.timestamp, m.id"
-        select = cursor.mogrify(query, list(asked.values())).decode()
+        query = _dump(f"WHERE {conditions}" if conditions else "")
+        select = cursor.mogrify(query, values).decode()
+        # It compiles for longer than it then saves.
+        cursor.execute("SET LOCAL jit = off")
         # A quote and a delimiter that JSON cannot hold: CSV then passes it through untouched,
         # where COPY's own text format would double each backslash.
         copy = rf"COPY ({select}) TO STDOUT (FORMAT csv, QUOTE e'\x01', DELIMITER e'\x02')"
