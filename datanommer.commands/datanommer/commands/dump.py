@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 
 import click
 
 from datanommer.commands.failures import Command
 from datanommer.commands.options import window_options, with_database
+
+#: Bytes; with Python's own 8 kB, every other message would be a call to the kernel.
+_BUFFER = 1024 * 1024
 
 
 @click.command(cls=Command)
@@ -34,7 +38,7 @@ def main(
     """
     from datanommer.models import record
 
-    with click.open_file("-", "wb") as output:
+    with open(sys.stdout.fileno(), "wb", _BUFFER, closefd=False) as output:
         record.dump(
             output,
             since=since,

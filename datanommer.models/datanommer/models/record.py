@@ -76,7 +76,15 @@ JOINS = f"""
 """
 
 
-def _dump(where: str) -> str:
+# PostgreSQL writes the commas of a list: Python would have to touch each line.
+_COMMA = """
+    || CASE WHEN m.id = (
+        SELECT m.id FROM messages m {where} ORDER BY m.timestamp DESC, m.id DESC LIMIT 1
+    ) THEN '' ELSE ',' END
+"""
+
+
+def _dump(where: str, *, as_list: bool) -> str:
     """The query of a dump: names are sorted as the messages are, and merged with them."""
 
     def names(table: str) -> str:
@@ -92,8 +100,9 @@ def _dump(where: str) -> str:
             ) sorted GROUP BY timestamp, msg
         )"""
 
+    line = SQL + _COMMA.format(where=where) if as_list else SQL
     return f"""
-        SELECT {SQL} FROM messages m {_CERTIFICATE}
+        SELECT {line} FROM messages m {_CERTIFICATE}
         LEFT JOIN {names("user_messages")} u ON u.timestamp = m.timestamp AND u.msg = m.id
         LEFT JOIN {names("package_messages")} p ON p.timestamp = m.timestamp AND p.msg = m.id
         {where} ORDER BY m.timestamp, m.id
@@ -139,35 +148,18 @@ def dump(
     }
     conditions = " AND ".join(sql for sql, value in asked.items() if value is not None)
     values = dict(zip(("since", "before", "topic", "category"), asked.values(), strict=True))
-    lines = _ListLines(output) if as_list else output
     with bound_engine().connect() as connection:
         cursor = connection.connection.cursor()
-        query = _dump(f"WHERE {conditions}" if conditions else "")
+        query = _dump(f"WHERE {conditions}" if conditions else "", as_list=as_list)
         select = cursor.mogrify(query, values).decode()
         # It compiles for longer than it then saves.
         cursor.execute("SET LOCAL jit = off")
         # A quote and a delimiter that JSON cannot hold: CSV then passes it through untouched,
         # where COPY's own text format would double each backslash.
         copy = rf"COPY ({select}) TO STDOUT (FORMAT csv, QUOTE e'\x01', DELIMITER e'\x02')"
-        cursor.copy_expert(copy, lines)
-    if isinstance(lines, _ListLines):
-        lines.end()
-
-
-class _ListLines:
-    """Turns lines into the elements of a JSON list, a line each."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._before = b"[\n"
-
-    def write(self, line: bytes) -> None:
-        self._output.write(self._before + line.removesuffix(b"\n"))
-        self._before = b",\n"
-
-    def end(self) -> None:
-        opening = self._before if self._before.startswith(b"[") else b"\n"
-        self._output.write(opening + b"]\n")
+        output.write(b"[\n" if as_list else b"")
+        cursor.copy_expert(copy, output)
+        output.write(b"]\n" if as_list else b"")
 
 
 def parse(value: Any) -> Row | Reject:
