@@ -101,6 +101,11 @@ class Bus:
         """All topics that messages may have, the busiest of a category first."""
         return self._topics
 
+    @property
+    def packages(self) -> Sequence[str]:
+        """All packages, the busiest first."""
+        return self._packages
+
     def sent(self, start: int = 0, stop: int | None = None) -> Iterator[Sent]:
         """The messages from one number to before another, oldest first (give or take seconds)."""
         stop = self.messages if stop is None else stop

@@ -1,0 +1,136 @@
+"""The whole archive out as JSON and in again: datanommer-dump and datanommer-load."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from benchmarks import classic_way, storage
+from benchmarks.generator import Bus
+from benchmarks.measure import Figure, alternate, run, seconds
+from benchmarks.setting import Setting, bound
+from datanommer.models import database
+
+#: What is loaded at most: a dump repeats the certificate of each message, 4 GB of disk a million.
+MOST_LOADED = 1_000_000
+
+_CLASSIC_MESSAGES = 20_000
+
+_NAMES = "array(SELECT a.name FROM {} a WHERE a.msg = m.id ORDER BY a.name)"
+#: The columns of a record, with nothing done to them.
+_COLUMNS = (
+    "SELECT m.topic, m.msg, m.msg_id, m.i, m.timestamp, m.username, m.crypto, c.body, m.signature, "
+    f"m.source_name, m.source_version, m.headers, {_NAMES.format('user_messages')}, "
+    f"{_NAMES.format('package_messages')}, m.extra "
+    "FROM messages m LEFT JOIN certificates c ON c.id = m.certificate_id"
+)
+_BY_TIME = "ORDER BY m.timestamp, m.id"
+# What a dump is made of, parents first; `topics` is kept by triggers.
+_TABLES = ("certificates", "users", "packages", "messages", "user_messages", "package_messages")
+_OF = {"messages": "id", "user_messages": "msg", "package_messages": "msg"}
+
+
+def dump(setting: Setting) -> Iterator[Figure]:
+    """datanommer-dump of all messages, over `psql \\copy` of the same columns."""
+    memory = []
+
+    def ours(*options: str) -> float:
+        finished = run("datanommer-dump", "--url", setting.filled, *options)
+        memory.append(finished.megabytes)
+        return setting.messages / finished.seconds
+
+    rates = alternate(
+        setting.rounds,
+        {
+            "list": ours,
+            "ndjson": lambda: ours("--format", "ndjson"),
+            "copy": lambda: setting.messages / _psql_copy(setting.filled, f"{_COLUMNS} {_BY_TIME}"),
+        },
+    )
+    peer, target = r"psql \copy of the same columns", 0.9
+    for form in ("list", "ndjson"):
+        what = f"datanommer-dump ({form})"
+        yield Figure(what, rates[form], "messages/s", peer, rates["copy"], at_least=target)
+    yield Figure("datanommer-dump, peak memory", max(memory), "MB", limit=100)
+    with setting.empty(at_head=False) as url:
+        storage.fill_classic(url, Bus(_CLASSIC_MESSAGES))
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"))
+        with orm.Session(engine) as session:
+            classic = _CLASSIC_MESSAGES / seconds(lambda: classic_way.dump(session))
+        engine.dispose()
+    yield Figure("datanommer-dump (list)", rates["list"], "messages/s", "the classic way", classic)
+
+
+def load(setting: Setting) -> Iterator[Figure]:
+    r"""datanommer-load of a dump, over raw COPY of the rows that it leads to."""
+    number = min(setting.messages, MOST_LOADED)
+    memory = []
+    with (
+        tempfile.TemporaryDirectory(prefix="datanommer-benchmarks-") as folder,
+        setting.empty() as url,
+    ):
+        last = _timestamp_of(setting.filled, number)
+        file = Path(folder, "dump.json")
+        with file.open("wb") as output:
+            run("datanommer-dump", "--url", setting.filled, "--before", last, stdout=output)
+
+        def ours() -> float:
+            empty_tables(url)
+            finished = run("datanommer-load", "--url", url, str(file))
+            memory.append(finished.megabytes)
+            return number / finished.seconds
+
+        # What the rows are does not matter to COPY, and where they come from.
+        ours()
+        copies = copies_of_tables(url, Path(folder))
+
+        def raw() -> float:
+            empty_tables(url)
+            return number / copies()
+
+        rates = alternate(setting.rounds, {"load": ours, "copy": raw})
+    peer = "raw COPY of the same rows"
+    yield Figure("datanommer-load", rates["load"], "messages/s", peer, rates["copy"], at_least=0.5)
+    yield Figure("datanommer-load, peak memory", max(memory), "MB", limit=150)
+
+
+def copies_of_tables(url: str, folder: Path) -> Callable[[], float]:
+    r"""Keep the rows of all tables in files; what copies them back, and tells the seconds."""
+    commands = []
+    for table in _TABLES:
+        file = folder / table
+        _psql(url, rf"\copy {table} TO '{file}'")
+        commands.append(rf"\copy {table} FROM '{file}'")
+    return lambda: _psql(url, "BEGIN", *commands, "COMMIT")
+
+
+def empty_tables(url: str) -> None:
+    """Take all messages out of a database."""
+    with contextlib.closing(database.create_engine(url).raw_connection()) as connection:
+        connection.cursor().execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
+        connection.commit()
+
+
+def _psql_copy(url: str, query: str) -> float:
+    return _psql(url, rf"\copy ({query}) TO '/dev/null'")
+
+
+def _psql(url: str, *commands: str) -> float:
+    arguments = [argument for command in commands for argument in ("-c", command)]
+    return run("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", url, *arguments).seconds
+
+
+def _timestamp_of(url: str, number: int) -> str:
+    """When so many messages had been sent."""
+    with bound(url) as connection:
+        found = connection.scalar(
+            sa.text("SELECT timestamp FROM messages ORDER BY timestamp, id OFFSET :skip LIMIT 1"),
+            {"skip": number - 1},
+        )
+    assert found is not None
+    return str(found.isoformat())

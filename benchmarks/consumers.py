@@ -1,0 +1,52 @@
+"""Consumers that datanommer's is compared with, in the same hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from fedmsg.consumers import FedmsgConsumer
+from sqlalchemy import orm
+
+from benchmarks import classic_way
+from benchmarks.hub import CLASSIC_KEY, COUNT_KEY, EVERY_KEY
+
+
+class NoOp(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
+    """Counts messages, and does nothing with them: what the hub alone can do.
+
+    Args:
+        hub: the hub of moksha.
+    """
+
+    config_key = COUNT_KEY
+    topic = "*"
+    validate_signatures = False
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._file = Path(hub.config[COUNT_KEY])
+        self._every = hub.config[EVERY_KEY]
+        self._count = 0
+
+    def consume(self, message: dict[str, Any]) -> None:
+        self._count += 1
+        if self._count % self._every == 0:
+            self._file.write_text(str(self._count))
+
+
+class Classic(NoOp):
+    """Stores messages in the classic way.
+
+    Args:
+        hub: the hub of moksha.
+    """
+
+    def __init__(self, hub: Any) -> None:
+        self._session = orm.Session(sa.create_engine(hub.config[CLASSIC_KEY]))
+        super().__init__(hub)
+
+    def consume(self, message: dict[str, Any]) -> None:
+        classic_way.add(self._session, message)
+        super().consume(message)

@@ -1,0 +1,132 @@
+"""What a benchmark measures: figures, each beside that of a peer, and how they are taken."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+#: The folder of the project.
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Something that was measured.
+
+    Attributes:
+        what: what it is.
+        value: the median.
+        unit: of the value, and of that of the peer.
+        peer: the peer or the limit that it stands beside.
+        peer_value: what was measured for that in the same run.
+        at_least: what the value over that of the peer must reach.
+        at_most: what it must not exceed.
+        limit: what the value itself must not exceed.
+    """
+
+    what: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    limit: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """The value over that of the peer."""
+        return self.value / self.peer_value if self.peer_value else None
+
+    @property
+    def target(self) -> str:
+        """What must be reached, in words; empty where it is only reported."""
+        parts = []
+        if self.at_least is not None:
+            parts.append(f"ratio >= {self.at_least:g}")
+        if self.at_most is not None:
+            parts.append(f"ratio <= {self.at_most:g}")
+        if self.limit is not None:
+            parts.append(f"<= {self.limit:g} {self.unit}")
+        return ", ".join(parts)
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is reached; None where there is none."""
+        if not self.target:
+            return None
+        ratio = self.ratio
+        return (
+            (self.at_least is None or (ratio is not None and ratio >= self.at_least))
+            and (self.at_most is None or (ratio is not None and ratio <= self.at_most))
+            and (self.limit is None or self.value <= self.limit)
+        )
+
+
+def alternate(rounds: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """The median of each of several ways, in turns: what else the machine does falls on all alike.
+
+    Args:
+        rounds: how often each is measured.
+        ways: by name, what measures it once.
+    """
+    measured: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, measure in ways.items():
+            measured[name].append(measure())
+    return {name: statistics.median(values) for name, values in measured.items()}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long some work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that so many percent of them do not exceed."""
+    return sorted(values)[max(0, -(-len(values) * percent // 100) - 1)]
+
+
+class Finished(NamedTuple):
+    """A process that has ended well.
+
+    Attributes:
+        seconds: how long it took.
+        megabytes: the peak of its resident memory.
+    """
+
+    seconds: float
+    megabytes: float
+
+
+def run(*command: str, stdout: IO[bytes] | None = None) -> Finished:
+    """Run a process, and measure it.
+
+    Args:
+        command: a program with its arguments; one that is installed beside this Python, by name.
+        stdout: where its output goes; without it, nowhere.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    beside = Path(sys.executable).parent / command[0]
+    program = str(beside) if beside.exists() else command[0]
+    start = time.perf_counter()
+    process = subprocess.Popen(  # noqa: S603  a program of ours or psql
+        [program, *command[1:]], stdout=stdout or subprocess.DEVNULL, cwd=ROOT
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    took = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Finished(took, usage.ru_maxrss / 1024)

@@ -1,0 +1,82 @@
+"""What people ask at the shell: the newest message, and how many there are."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+import sqlalchemy as sa
+
+from benchmarks.generator import CATEGORIES
+from benchmarks.measure import Figure, alternate, run, seconds
+from benchmarks.setting import Setting, bound
+from datanommer.models import query
+
+_REPEATED = 50
+_MOST_START_ROUNDS = 15
+_LOOK_UP = sa.text(
+    "SELECT timestamp, id FROM messages WHERE category = :category "
+    "ORDER BY timestamp DESC, id DESC LIMIT 1"
+)
+_CLASSIC_COUNTS = "SELECT topic, count(*) FROM messages GROUP BY topic ORDER BY count(*) DESC"
+_PEER = "an index-only look-up"
+
+
+def latest_and_stats(setting: Setting) -> Iterator[Figure]:
+    """The time of the queries of datanommer-latest and -stats, over a look into an index."""
+    choice = random.Random(setting.messages)
+    topics, categories = setting.bus.topics, CATEGORIES
+    with bound(setting.filled) as connection:
+        asked: dict[str, Callable[[], object]] = {
+            "latest, of each category": query.latest,
+            "latest, overall": lambda: query.latest(overall=True),
+            "latest, of a category": lambda: query.latest(category=choice.choice(categories)),
+            "latest, of a topic": lambda: query.latest(topic=choice.choice(topics)),
+            "latest, of an absent topic": lambda: query.latest(topic="org.example.none"),
+            "stats, by category": query.counts,
+            "stats, by topic": lambda: query.counts(by_topic=True),
+            "stats, by topic of a category": lambda: query.counts(
+                by_topic=True, category=choice.choice(categories)
+            ),
+            _PEER: lambda: connection.execute(
+                _LOOK_UP, {"category": choice.choice(categories)}
+            ).all(),
+        }
+        times = alternate(setting.rounds, {name: _repeated(ask) for name, ask in asked.items()})
+        classic = seconds(lambda: connection.execute(sa.text(_CLASSIC_COUNTS)).all())
+    look_up = times.pop(_PEER)
+    for name, took in times.items():
+        yield Figure(name, took * 1e3, "ms", _PEER, look_up * 1e3, limit=10)
+    yield Figure(
+        "stats, by topic", times["stats, by topic"] * 1e3, "ms", "GROUP BY topic", classic * 1e3
+    )
+
+
+def start_up(setting: Setting) -> Iterator[Figure]:
+    """datanommer-latest in a process of its own, over `import sqlalchemy` in one."""
+    with (
+        setting.empty() as url,
+        tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file,
+    ):
+        file.write(f'config = {{"datanommer.sqlalchemy.url": "{url}", "endpoints": {{}}}}\n')
+        file.flush()
+        times = alternate(
+            max(setting.rounds, _MOST_START_ROUNDS),
+            {
+                "url": lambda: run("datanommer-latest", "--url", url).seconds,
+                "file": lambda: run("datanommer-latest", "--config-filename", file.name).seconds,
+                "import": lambda: run(sys.executable, "-c", "import sqlalchemy").seconds,
+            },
+        )
+    peer, bare = 'python -c "import sqlalchemy"', times["import"] * 1e3
+    yield Figure("datanommer-latest --url", times["url"] * 1e3, "ms", peer, bare, at_most=2)
+    what = "datanommer-latest --config-filename"
+    yield Figure(what, times["file"] * 1e3, "ms", peer, bare, at_most=2.5)
+
+
+def _repeated(ask: Callable[[], object]) -> Callable[[], float]:
+    """The median of some times of asking."""
+    return lambda: statistics.median(seconds(ask) for _ in range(_REPEATED))

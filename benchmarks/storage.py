@@ -1,0 +1,121 @@
+"""What a message takes on disk, and the way of a classic database to head."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import psycopg2
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+import classic
+from benchmarks import fill
+from benchmarks.generator import Bus, Sent
+from benchmarks.measure import Figure, seconds
+from benchmarks.setting import Setting
+from datanommer.models import database, message, migrations, store
+
+_MESSAGES = 20_000
+_MEANS = (800, 1_100, 2_000)
+_TARGET_MEAN = 1_100
+_SHARE = 10_000
+_SIZE = """
+    SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+"""
+_COLUMNS = {
+    "messages": "id, msg_id, i, topic, timestamp, certificate, signature, category, username, "
+    "crypto, source_name, source_version, _msg",
+    "user": "name",
+    "package": "name",
+    "user_messages": "username, msg",
+    "package_messages": "package, msg",
+}
+
+
+def disk(setting: Setting) -> Iterator[Figure]:
+    """Bytes a signed message (tables, indexes and TOAST), over the classic schema."""
+    for mean in _MEANS:
+        bus = Bus(_MESSAGES, mean_bytes=mean)
+        with setting.empty() as url:
+            for start in range(0, _MESSAGES, store.MAX_BATCH):
+                store.store([fill.row(each) for each in bus.sent(start, start + store.MAX_BATCH)])
+            ours = _bytes(url)
+        with setting.empty(at_head=False) as url:
+            fill_classic(url, bus)
+            classic_bytes = _bytes(url)
+        yield Figure(
+            f"disk a message of {mean / 1000:g} kB",
+            *(ours / _MESSAGES, "bytes", "the classic schema", classic_bytes / _MESSAGES),
+            at_most=0.6 if mean == _TARGET_MEAN else None,
+        )
+
+
+def migration(setting: Setting) -> Iterator[Figure]:
+    """Messages a second of each step of the migrations, from the classic schema to head."""
+    with setting.empty(at_head=False) as url:
+        fill_classic(url, setting.bus)
+        engine = database.create_engine(url)
+        script = ScriptDirectory(str(migrations.__file__).replace("migrations.py", "alembic"))
+        total = 0.0
+        for step in reversed(list(script.walk_revisions())):
+            took = seconds(lambda: migrations.upgrade(engine, step.revision))  # noqa: B023
+            total += took
+            yield Figure(f"alembic: {step.doc}", setting.messages / took, "messages/s")
+        yield Figure("alembic, classic to head", setting.messages / total, "messages/s")
+        engine.dispose()
+
+
+def fill_classic(url: str, bus: Bus) -> None:
+    """Make a classic database that holds all messages of a bus."""
+    classic.make(url)
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        names: dict[str, set[str]] = {"user": set(), "package": set()}
+        for start in range(0, bus.messages, _SHARE):
+            share = list(enumerate(bus.sent(start, min(start + _SHARE, bus.messages)), start + 1))
+            links = {
+                "user_messages": [(name, number) for number, sent in share for name in sent.users],
+                "package_messages": [
+                    (name, number) for number, sent in share for name in sent.packages
+                ],
+            }
+            for table, link in (("user", "user_messages"), ("package", "package_messages")):
+                new = {name for name, _ in links[link]} - names[table]
+                names[table] |= new
+                _copy(cursor, table, [(name,) for name in sorted(new)])
+            _copy(cursor, "messages", [_classic_row(number, sent) for number, sent in share])
+            for table, rows in links.items():
+                _copy(cursor, table, rows)
+        connection.commit()
+
+
+def _classic_row(number: int, sent: Sent) -> tuple[object, ...]:
+    body = sent.envelope["body"]
+    return (
+        *(number, body["msg_id"], body["i"], body["topic"]),
+        datetime.fromtimestamp(body["timestamp"], UTC).replace(tzinfo=None),
+        *(body["certificate"], body["signature"], message.categorize(body["topic"])),
+        *(body["username"], body["crypto"], "datanommer", "0.9.1", json.dumps(body["msg"])),
+    )
+
+
+def _copy(
+    cursor: psycopg2.extensions.cursor, table: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    lines = "".join(
+        "\t".join(str(value).replace("\\", "\\\\") for value in row) + "\n" for row in rows
+    )
+    cursor.copy_expert(f'COPY "{table}" ({_COLUMNS[table]}) FROM STDIN', io.StringIO(lines))
+
+
+def _bytes(url: str) -> int:
+    engine = database.create_engine(url)
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("VACUUM")
+        size = connection.scalar(sa.text(_SIZE))
+    engine.dispose()
+    return int(size or 0)
