@@ -200,7 +200,7 @@ class TestTheIndexForContains:
 
     @pytest.mark.usefixtures("_index")
     def test_grep_asks_in_the_form_that_it_knows(self) -> None:
-        session.execute("SET enable_seqscan = off")
+        session.execute(sa.text("SET enable_seqscan = off"))
         query = Message.make_query(contains=["wörld"]).statement
         plan = session.scalars(sa.text(f"EXPLAIN {_literal(query)}")).all()
         assert any("messages_msg_trgm_idx" in line for line in plan)

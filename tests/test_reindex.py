@@ -131,7 +131,7 @@ def test_one_that_is_broken_off_says_where_to_go_on(archive: str, run: Run) -> N
     execute(
         archive,
         "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF OLD.timestamp >= to_timestamp(1000 + 500) THEN PERFORM pg_sleep(60); END IF; "
+        "$$ BEGIN IF OLD.timestamp >= to_timestamp(1000 + 500) THEN PERFORM pg_sleep(3); END IF; "
         "RETURN OLD; END $$; "
         "CREATE TRIGGER wait BEFORE DELETE ON user_messages FOR EACH ROW EXECUTE FUNCTION wait()",
     )

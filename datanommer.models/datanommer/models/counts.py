@@ -120,5 +120,5 @@ def by_user(*, limit: int | None = None, **filters: Any) -> dict[str, int]:
     return _numbers(query)
 
 
-def _numbers(query: sa.Select[tuple[str, int]]) -> dict[str, int]:
+def _numbers(query: sa.Select[str, int]) -> dict[str, int]:
     return {name: number for name, number in session.execute(query)}  # noqa: C416  rows, no pairs
