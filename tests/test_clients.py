@@ -81,6 +81,7 @@ class TestDatagrepper:
 
     def test_a_message_by_its_id(self) -> None:
         message = m.Message.query.filter_by(msg_id="2013-it").first()
+        assert message is not None
         shown = message.__json__()
         assert shown.keys() == CLASSIC_KEYS
         assert shown["timestamp"] == 1_361_166_918
