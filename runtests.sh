@@ -153,7 +153,7 @@ run_pytest() {
     shift
     if [[ -t 1 ]]; then color=yes; fi
     say "$name"
-    "$VENV/bin/pytest" -n "$WORKERS" --maxprocesses 8 --dist loadgroup --durations 5 \
+    "$VENV/bin/pytest" -n "$WORKERS" --maxprocesses 8 --maxschedchunk 1 --durations 5 \
         --artifacts="$ARTIFACTS" --color "$color" -o cache_dir="$VENV/cache/pytest" "$@" |
         tee "$VENV/pytest.out" || code=$?
     mapfile -t -O "${#closing[@]}" closing < <(

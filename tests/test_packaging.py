@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.message
+import fcntl
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,22 @@ def source(folder: Path) -> Path:
     return folder
 
 
+def once_a_run(
+    tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
+) -> Path:
+    """A folder that all workers share: the first that asks builds it, and the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each worker a folder of its own in that of the run.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            build(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 # The wheels and the sdists
 
 
@@ -77,9 +95,13 @@ def artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     given: Path | None = request.config.getoption("--artifacts")
     if given:
         return request.config.invocation_params.dir / given
-    built = tmp_path_factory.mktemp("artifacts")
-    succeed(ROOT / "packaging" / "build-dists.sh", built, "--no-isolation", PYTHON=sys.executable)
-    return built
+    return once_a_run(
+        tmp_path_factory,
+        "artifacts",
+        lambda folder: succeed(
+            ROOT / "packaging" / "build-dists.sh", folder, "--no-isolation", PYTHON=sys.executable
+        ),
+    )
 
 
 class Wheel:
@@ -331,9 +353,11 @@ def test_one_command_installs_all_from_the_folders_of_a_checkout(
 
 @pytest.fixture(scope="session")
 def rpms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built = tmp_path_factory.mktemp("rpms")
-    succeed(ROOT / "packaging" / "build-rpms.sh", built)
-    return built
+    return once_a_run(
+        tmp_path_factory,
+        "rpms",
+        lambda folder: succeed(ROOT / "packaging" / "build-rpms.sh", folder),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -350,7 +374,6 @@ def site_packages(host: Path) -> Path:
     return package.parent
 
 
-@pytest.mark.xdist_group("rpms")  # one worker builds them, once
 @pytest.mark.needs_program("rpmbuild", "rpm2cpio", "cpio")
 class TestRpms:
     def test_there_are_three_from_one_source(self, rpms: Path) -> None:
