@@ -59,7 +59,7 @@ def dump(setting: Setting) -> Iterator[Figure]:
     yield Figure("datanommer-dump, peak memory", max(memory), "MB", limit=100)
     with setting.empty(at_head=False) as url:
         storage.fill_classic(url, Bus(_CLASSIC_MESSAGES))
-        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"))
+        engine = classic_way.engine(url)
         with orm.Session(engine) as session:
             classic = _CLASSIC_MESSAGES / seconds(lambda: classic_way.dump(session))
         engine.dispose()
@@ -112,7 +112,7 @@ def copies_of_tables(url: str, folder: Path) -> Callable[[], float]:
 def empty_tables(url: str) -> None:
     """Take all messages out of a database."""
     with contextlib.closing(database.create_engine(url).raw_connection()) as connection:
-        connection.cursor().execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
+        connection.cursor().execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
         connection.commit()
 
 

@@ -70,6 +70,11 @@ class Message(Base):
     packages: orm.Mapped[list[Package]] = orm.relationship(secondary=_package_messages)
 
 
+def engine(url: str) -> sa.Engine:
+    """An engine with psycopg2, which SQLAlchemy no longer means by the bare name."""
+    return sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg2"))
+
+
 def add(
     session: orm.Session,
     envelope: dict[str, Any],

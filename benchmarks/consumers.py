@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from fedmsg.consumers import FedmsgConsumer
 from sqlalchemy import orm
 
@@ -44,7 +43,7 @@ class Classic(NoOp):
     """
 
     def __init__(self, hub: Any) -> None:
-        self._session = orm.Session(sa.create_engine(hub.config[CLASSIC_KEY]))
+        self._session = orm.Session(classic_way.engine(hub.config[CLASSIC_KEY]))
         super().__init__(hub)
 
     def consume(self, message: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import orm
 
 import classic
@@ -59,7 +58,7 @@ def _add_in_batches(envelopes: list[dict[str, Any]]) -> None:
 
 
 def _classic_rate(url: str, bus: Bus) -> float:
-    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"))
+    engine = classic_way.engine(url)
     sent = list(bus.sent())
     with orm.Session(engine) as session:
 

@@ -14,6 +14,7 @@ from benchmarks.generator import CATEGORIES
 from benchmarks.measure import Figure, alternate, run, seconds
 from benchmarks.setting import Setting, bound
 from datanommer.models import query
+from datanommer.models.latest import latest
 
 _REPEATED = 50
 _MOST_START_ROUNDS = 15
@@ -31,11 +32,11 @@ def latest_and_stats(setting: Setting) -> Iterator[Figure]:
     topics, categories = setting.bus.topics, CATEGORIES
     with bound(setting.filled) as connection:
         asked: dict[str, Callable[[], object]] = {
-            "latest, of each category": query.latest,
-            "latest, overall": lambda: query.latest(overall=True),
-            "latest, of a category": lambda: query.latest(category=choice.choice(categories)),
-            "latest, of a topic": lambda: query.latest(topic=choice.choice(topics)),
-            "latest, of an absent topic": lambda: query.latest(topic="org.example.none"),
+            "latest, of each category": latest,
+            "latest, overall": lambda: latest(overall=True),
+            "latest, of a category": lambda: latest(category=choice.choice(categories)),
+            "latest, of a topic": lambda: latest(topic=choice.choice(topics)),
+            "latest, of an absent topic": lambda: latest(topic="org.example.none"),
             "stats, by category": query.counts,
             "stats, by topic": lambda: query.counts(by_topic=True),
             "stats, by topic of a category": lambda: query.counts(
