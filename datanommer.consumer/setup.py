@@ -32,11 +32,9 @@ setup(
     install_requires=[
         "datanommer.models==2.0.0",
         # consumers: fedmsg.consumers imports psutil. commands: fedmsg-hub, -relay and -logger.
-        # crypto_ng: signatures, with cryptography; the older extra, crypto, does not build.
-        "fedmsg[consumers,commands,crypto_ng]==1.1.7",
+        # What signatures need comes with the models.
+        "fedmsg[consumers,commands]==1.1.7",
         "moksha.hub==1.5.17",
-        # 24.3 took out load_crl: fedmsg would refuse every signed message.
-        "pyOpenSSL<24.3",
         # moksha.hub imports pkg_resources, which setuptools 82 took out; up to 75.8.1 it does not
         # find distributions with a dot in their name, and the hub would not load this one.
         "setuptools>=75.8.2,<82",

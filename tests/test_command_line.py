@@ -15,8 +15,9 @@ import pytest
 import sqlalchemy as sa
 
 from datanommer.commands.cli import COMMANDS
+from datanommer.commands.options import bind
 from datanommer.models import Message, add, migrations, session
-from datanommer.models.database import create_engine
+from datanommer.models.database import bound_engine, create_engine
 from envelopes import envelope
 from shell import Run, script
 
@@ -136,6 +137,16 @@ class TestWhereTheDatabaseIs:
             run("datanommer-embedded", "stop", env=env)
 
 
+def test_a_command_waits_for_a_lock_for_half_a_minute_and_works_as_long_as_it_takes(
+    archive: str,
+) -> None:
+    bind(archive, None)
+    settings = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    with bound_engine().connect() as connection:
+        found = [connection.scalar(sa.text(f"SHOW {setting}")) for setting in settings]
+    assert found == ["30s", "0", "1h"]
+
+
 class TestFailures:
     """Each is one line for people, an exit code, and no traceback."""
 
@@ -153,6 +164,18 @@ class TestFailures:
         said = self.fails(run, f"datanommer-{command}", "--url", url, code=69)
         assert "does not answer" in said
         assert "127.0.0.1" in said
+
+    def test_a_lock_that_somebody_holds(self, archive: str, run: Run, tmp_path: Path) -> None:
+        file = tmp_path / "messages.json"
+        file.write_text(json.dumps(envelope()))
+        sooner = sa.make_url(archive).update_query_dict({"options": "-c lock_timeout=200ms"})
+        with create_engine(archive).connect() as holder:
+            holder.execute(sa.text("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"))
+            url = sooner.render_as_string(hide_password=False)
+            result = run("datanommer-load", "--url", url, str(file))
+        assert result.returncode == 69
+        assert "Another session holds a lock" in result.stderr
+        assert result.stdout == "stored 0, duplicates 0, rejected 0\n"
 
     def test_no_such_database(self, archive: str, run: Run) -> None:
         url = sa.make_url(archive).set(database="no_such_database")

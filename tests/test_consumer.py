@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 import zmq
 
 from bus import Archive, Bus, eventually, happens
-from certificates import Authority
+from certificates import PAST, Authority
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from shell import Run, script
 
@@ -140,6 +141,32 @@ def test_only_messages_with_a_good_signature_are_stored(
     assert stored.body == good["body"]
     assert fedmsg.crypto.validate(stored.body, **signing)
     assert len(archive.messages()) == 1
+
+
+def test_a_revocation_list_that_runs_out_is_told_until_there_is_a_new_one(
+    bus: Bus, archive: Archive, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pki"
+    folder.mkdir()
+    authority = Authority(folder)
+    authority.issue("shell.test")
+    bus.config.update(authority.config)
+    hub = bus.start_hub()
+    authority.revoke(valid=PAST)
+    time.sleep(1.5)  # the file is looked at once a second
+    refused, good = (authority.sign(envelope(), "shell.test") for _ in range(2))
+    for _ in range(20):
+        bus.publisher.publish(refused)
+    hub.wait_until_it_says("CRITICAL")
+    assert f"Every signed message is refused, and lost for this archive: The CRL {tmp_path}" in (
+        hub.log
+    )
+    authority.revoke()
+    time.sleep(1.5)
+    bus.publisher.publish(good)
+    archive.wait_for(good)
+    assert len(archive.messages()) == 1
+    assert hub.log.count("CRITICAL") == 1
 
 
 def test_users_and_packages_are_those_that_fedmsg_meta_finds(bus: Bus, archive: Archive) -> None:

@@ -17,6 +17,10 @@ from datanommer.models.errors import DatanommerError
 OUTPUT_FAILED = 74
 INTERRUPTED = 130
 _UNAVAILABLE = 69
+_LOCKED = (
+    "Another session holds a lock on what this needs, such as an upgrade, and did not let go of "
+    "it in time. Try again when it has; SELECT pid, query FROM pg_stat_activity shows who it is."
+)
 
 
 class Command(click.Command):
@@ -64,7 +68,7 @@ class Command(click.Command):
 def _database_failure(error: Exception) -> tuple[str, int] | None:
     """What to say of an error of the database, and the exit code; None for any other."""
     # Imported by now, if the error is theirs.
-    import psycopg2
+    import psycopg2.errors
     from sqlalchemy.exc import DBAPIError
 
     from datanommer.models.database import reason
@@ -72,6 +76,8 @@ def _database_failure(error: Exception) -> tuple[str, int] | None:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, psycopg2.Error):
         return None
+    if isinstance(cause, psycopg2.errors.LockNotAvailable):
+        return _LOCKED, _UNAVAILABLE
     if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
         return f"The database does not answer: {reason(error)}", _UNAVAILABLE
     return f"The database refused: {reason(error)}", 1

@@ -61,7 +61,7 @@ def bind(url: str | None, config_filename: str | None) -> None:
     location = database.locate(url, config_filename=config_filename)
     if location.is_default:
         click.echo(f"Using the embedded database {database.describe(location.url)}.", err=True)
-    engine = database.create_engine(location.url)
+    engine = database.create_engine(location.url, settings=database.COMMAND_TIMEOUTS)
     migrations.require_head(engine)
     database.bind(engine)
     extraction.configure_from(config_filename)

@@ -13,13 +13,6 @@ from datanommer.models import database, migrations
 from datanommer.models.deadline import Deadline
 from datanommer.models.errors import DatabaseUnavailable
 
-#: What PostgreSQL ends by itself: a lock or a statement that takes longer only delays the rest,
-#: which waits elsewhere meanwhile and is tried again.
-_SESSION = {
-    "lock_timeout": "3s",
-    "statement_timeout": "30s",
-    "idle_in_transaction_session_timeout": "60s",
-}
 #: Less than a consumer may take to end, because nothing can interrupt it.
 _CONNECT_SECONDS = 3
 #: For the first look at the database.
@@ -44,7 +37,7 @@ def bind(config: Mapping[str, Any], log: logging.Logger) -> sa.Engine:
     )
     engine = database.create_engine(
         location.url,
-        settings=_SESSION,
+        settings=database.CONSUMER_TIMEOUTS,
         connect_timeout=_CONNECT_SECONDS,
         # Deadlines do not reach a ping; what fails is tried again anyhow.
         pre_ping=False,

@@ -64,6 +64,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._batch_size = settings.batch_size(config)
         self._invalid = 0
         self._lines = Lines(log)
+        self._states = Lines(log, a_minute=1)
         self._listens_until = float("inf")
         self._is_stopping = False
         self._ended = threading.Semaphore(0)  # a time for each worker that has
@@ -173,6 +174,12 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                 reason = f"gpg cannot be run: {error.strerror}"
         if reason is not None:
             self._invalid += 1
+            if outdated := self._validator.outdated():
+                self._states.critical(
+                    "Every signed message is refused, and lost for this archive: %s. "
+                    "Put the current one there; nothing need be restarted.",
+                    outdated,
+                )
             raise RuntimeWarning(f"{reason} ({name(body.get('msg_id'), message['topic'])})")
 
     def consume(self, message: dict[str, Any]) -> None:

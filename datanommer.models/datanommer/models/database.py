@@ -25,6 +25,22 @@ from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
 _DRIVER = "postgresql+psycopg2"
 _CONNECT_TIMEOUT = 10  # seconds; the hub's spool and the shell both want an answer, not a hang
 
+#: What PostgreSQL ends by itself in the sessions of a consumer: a lock or a statement that takes
+#: longer only delays the rest, which waits elsewhere meanwhile and is tried again.
+CONSUMER_TIMEOUTS = {
+    "lock_timeout": "3s",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+#: Likewise in those of a command: it waits for nobody for ever, but may itself work for hours, and
+#: whoever reads its output may take a break.
+COMMAND_TIMEOUTS = {
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "1h",
+}
+# Seconds: a network that carries nothing any more ends a session after two minutes, not two hours.
+_KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
+
 _bound: sa.Engine | None = None
 
 
@@ -145,7 +161,8 @@ def create_engine(
 
     Args:
         url: the URL, as `locate` finds it.
-        settings: of PostgreSQL, for each session (``{"lock_timeout": "3s"}``).
+        settings: of PostgreSQL, for each session (``{"lock_timeout": "3s"}``); those in the URL
+            (``?options=-c lock_timeout=1s``) go before them.
         connect_timeout: seconds that a new connection may take.
         pre_ping: whether to ask a pooled connection whether it is alive before each use. No time
             limit holds for the answer.
@@ -160,11 +177,15 @@ def create_engine(
 
         url = embedded.start(folder)
     parsed = _parse(url)
-    given = parsed.query.get("options", "")
-    in_session = {"timezone": "UTC", **(settings or {})}
-    options = " ".join([str(given), *(f"-c {name}={value}" for name, value in in_session.items())])
+    # Of two options, the later one counts.
+    wanted = [f"-c {name}={value}" for name, value in (settings or {}).items()]
+    options = " ".join([*wanted, str(parsed.query.get("options", "")), "-c timezone=UTC"])
     # What the URL asks for goes before these.
-    defaults = {"connect_timeout": connect_timeout, "application_name": "datanommer"}
+    defaults = {
+        "connect_timeout": connect_timeout,
+        "application_name": "datanommer",
+        **_KEEPALIVES,
+    }
     return sa.create_engine(
         parsed,
         hide_parameters=True,

@@ -94,7 +94,7 @@ class Validator:
         if "x509" in self._backends:
             _require_x509()
             self._source = AuthoritySource(config, keep_for)
-            self._require_usable(self._source.authority)
+            self._require_usable()
 
     def validate(self, body: Mapping[str, Any]) -> str | None:
         """Why the message is not to be believed, in a few words; None where it is.
@@ -107,6 +107,19 @@ class Validator:
             OSError: gpg could not be run. Nothing is raised for what a message holds.
         """
         return self._reason(body, None)
+
+    def outdated(self) -> str | None:
+        """Which of the CA and the CRL is not valid now, in words; None where both are.
+
+        While one is, every certificate is refused, as fedmsg does.
+        """
+        if "x509" not in self._backends:
+            return None
+        now = time.time()
+        for name, valid_from, valid_until in self._source.authority.parts:
+            if not valid_from <= now <= valid_until:
+                return f"{name} is valid from {_date(valid_from)} to {_date(valid_until)}"
+        return None
 
     def _reason(self, body: Mapping[str, Any], sent: float | None) -> str | None:
         try:
@@ -194,16 +207,13 @@ class Validator:
             return _Refused(now, expires, f"its certificate is refused: {reason}")
         return _trusted(certificate, authority, now, expires)
 
-    def _require_usable(self, authority: Authority) -> None:
+    def _require_usable(self) -> None:
         """Refuse to start where every message would be refused."""
-        now = time.time()
-        for name, valid_from, valid_until in authority.parts:
-            if not valid_from <= now <= valid_until:
-                raise ConfigurationError(
-                    f"No signature can be validated: {name} is valid from {_date(valid_from)} "
-                    f"to {_date(valid_until)}. Put the current one there, or set "
-                    "validate_signatures to False."
-                )
+        if outdated := self.outdated():
+            raise ConfigurationError(
+                f"No signature can be validated: {outdated}. Put the current one there, or set "
+                "validate_signatures to False."
+            )
 
     def _reason_of_chain(self, certificate: x509.Certificate) -> str | None:
         """Why the certificate is not to be trusted, if so; this is fedmsg's own check."""
@@ -239,8 +249,8 @@ class ArchiveValidator(Validator):
         """
         return self._reason(body, sent)
 
-    def _require_usable(self, authority: Authority) -> None:
-        for name, _, valid_until in authority.parts[1:]:
+    def _require_usable(self) -> None:
+        for name, _, valid_until in self._source.authority.parts[1:]:
             if valid_until < time.time():
                 log.warning(
                     "%s ended on %s: certificates that were revoked later are not known.",
