@@ -9,8 +9,9 @@ import pytest
 
 from classic import execute
 from datanommer.models import add_all, sync_history
-from datanommer.models.sync_events import refill
+from datanommer.models.reindexing import reindex
 from envelopes import envelope
+from shell import Run
 from syncs import PREFIX, Script, moment, three_nights
 
 COLUMNS = "kind, run_id, host, synced_host, log_date, reason"
@@ -124,32 +125,28 @@ def test_a_message_that_is_deleted_takes_its_event_along(archive: str) -> None:
     assert events(archive) == []
 
 
-class TestRefill:
-    def test_reads_anew_what_is_stored_already(self, archive: str) -> None:
+class TestReindexing:
+    def test_reads_anew_what_is_stored_already(self, archive: str, run: Run) -> None:
         add_all([*three_nights(), envelope(), say(None), say("\0")])
         before = execute(archive, "SELECT * FROM sync_events ORDER BY msg")
         execute(
             archive,
-            "DELETE FROM sync_events WHERE msg % 2 = 0; UPDATE sync_events SET reason = 'wrong'",
+            "DELETE FROM sync_events WHERE msg % 2 = 0;"
+            "UPDATE sync_events SET reason = 'wrong' WHERE msg % 3 = 0;"
+            "UPDATE sync_events SET timestamp = timestamp + interval '1 s' WHERE msg % 7 = 0",
         )
-        assert sum(refill()) == len(before)
-        assert execute(archive, "SELECT * FROM sync_events ORDER BY msg") == before
-
-    def test_goes_on_over_batches_of_one_second(
-        self, archive: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("datanommer.models.sync_events._BATCH", 2)
-        add_all([say(ALL) for _ in range(5)])
-        execute(archive, "DELETE FROM sync_events")
-        assert list(refill()) == [2, 2, 1]
-        assert events(archive) == [TOLD] * 5
+        for changed in (len([row for row in before if any(row[0] % n == 0 for n in (2, 3, 7))]), 0):
+            result = run("datanommer-reindex", "--category", "logging", "--url", archive)
+            said = f"messages {len(before)}, changed {changed}\n"
+            assert (result.returncode, result.stdout) == (0, said)
+            assert execute(archive, "SELECT * FROM sync_events ORDER BY msg") == before
 
     def test_takes_content_that_an_upgrade_carried_over_and_python_cannot_read(
         self, archive: str
     ) -> None:
         add_all([say(ALL)])
         execute(archive, "UPDATE messages SET msg = %s::json", ["9" * 5000])
-        assert list(refill()) == [1]
+        assert [progress.changed for progress in reindex()] == [1]
         assert events(archive) == [(TOLD[0], None, None, None, None, None)]
 
     def test_it_is_known_whether_there_is_need_for_it(self, archive: str) -> None:
@@ -161,5 +158,5 @@ class TestRefill:
         assert not sync_history.is_filled()
         add_all(Script("r", moment(2021, 7, 20)).say("finish").sent)
         assert not sync_history.is_filled()
-        list(refill())
+        list(reindex())
         assert sync_history.is_filled()

@@ -1,4 +1,4 @@
-"""``datanommer-reindex``: the users and packages of stored messages, extracted anew."""
+"""``datanommer-reindex``: what is known of stored messages, extracted anew."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def main(
     since: datetime | None, before: datetime | None, topic: str | None, category: str | None
 ) -> None:
     """Extract the users and packages of stored messages anew, after an upgrade of fedmsg.meta.
+
+    What messages about syncs of logs tell, for datanommer-runs, is extracted anew as well.
 
     Goes through the messages in order of time, a batch at a time, and changes only what is
     different. Messages that no processor knows keep what they have. When it is broken off, what

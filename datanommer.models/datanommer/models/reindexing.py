@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
-from datanommer.models import extraction, message, record
+from datanommer.models import extraction, message, record, sync_events
 from datanommer.models.insert import insert_names
 from datanommer.models.message import Row
 from datanommer.models.store import in_transaction
@@ -123,8 +123,14 @@ def renew_names(connection: sa.Connection, batch: Sequence[Stored]) -> set[int]:
     return {number for change in changes for pairs in change for _, number in pairs}
 
 
+def renew_sync_events(connection: sa.Connection, batch: Sequence[Stored]) -> set[int]:
+    """Let what messages about syncs of logs tell be in its table, also of older ones."""
+    cursor = connection.connection.cursor()
+    return sync_events.renew(cursor, [(stored.id, stored.row) for stored in batch])
+
+
 #: What is extracted from messages; each keeps what it extracts in tables of its own.
-EXTRACTIONS: tuple[Extraction, ...] = (renew_names,)
+EXTRACTIONS: tuple[Extraction, ...] = (renew_names, renew_sync_events)
 
 
 def _renew(

@@ -9,28 +9,19 @@ operators fail on a document that holds ``\\u0000`` anywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
 from datanommer.models import message
-from datanommer.models.database import bound_engine
 from datanommer.models.message import Row
 
 #: What stands before the kind of an event in its topic, after the prefix of the bus.
 TOPIC = "logging.stats.sync."
 
 _COLUMNS = "msg, timestamp, kind, run_id, host, synced_host, log_date, reason"
-_BATCH = 1000
-# By the index on (topic, timestamp, id).
-_NEXT = """
-    SELECT id, timestamp, msg::text FROM messages
-    WHERE topic = %s AND (timestamp, id) > (%s, %s) ORDER BY timestamp, id LIMIT %s
-"""
-_BEFORE_ALL = ("-infinity", 0)
 
 
 class Event(NamedTuple):
@@ -99,68 +90,63 @@ def insert(cursor: Any, stored: Iterable[tuple[int, Row]]) -> None:
         cursor: of psycopg2.
         stored: messages of any topic, each with the id of its row.
     """
-    told = [(number, row) for number, row in stored if TOPIC in row.topic]
-    if told:
-        kinds = ((number, row, kind_of(row.topic)) for number, row in told)
-        _insert(
-            cursor,
-            [read(number, row.timestamp, kind, row.msg) for number, row, kind in kinds if kind],
-        )
-
-
-def refill() -> Iterator[int]:
-    """Read all stored messages about syncs of logs anew.
-
-    Returns:
-        How many there are, a batch at a time, once that is committed. Nothing is done that is not
-        asked for.
-
-    Raises:
-        sqlalchemy.exc.DBAPIError, psycopg2.Error: the database failed; nothing of the batch is
-            changed.
-    """
-    for topic in _topics():
-        kind = kind_of(topic)
-        if kind is None:
-            continue
-        after: tuple[Any, int] = _BEFORE_ALL
-        while True:
-            with bound_engine().begin() as connection:
-                cursor = connection.connection.cursor()
-                cursor.execute(_NEXT, [topic, *after, _BATCH])
-                found = cursor.fetchall()
-                _replace(
-                    cursor,
-                    [
-                        read(number, message.naive_utc(timestamp), kind, msg)
-                        for number, timestamp, msg in found
-                    ],
-                )
-            if not found:
-                break
-            yield len(found)
-            after = (found[-1][1], found[-1][0])
-
-
-def _topics() -> list[str]:
-    with bound_engine().connect() as connection:
-        query = sa.text("SELECT DISTINCT topic FROM topics WHERE strpos(topic, :part) > 0")
-        return sorted(connection.scalars(query, {"part": TOPIC}))
-
-
-def _replace(cursor: Any, events: Sequence[Event]) -> None:
-    cursor.execute("DELETE FROM sync_events WHERE msg = ANY(%s)", [[each.msg for each in events]])
-    _insert(cursor, events)
-
-
-def _insert(cursor: Any, events: Sequence[Event]) -> None:
+    events = _events(stored)
     if events:
         execute_values(
             cursor,
             f"INSERT INTO sync_events ({_COLUMNS}) VALUES %s",
-            [event._replace(timestamp=message.as_utc(event.timestamp)) for event in events],
+            _values(events),
             page_size=len(events),
         )
+
+
+def renew(cursor: Any, stored: Iterable[tuple[int, Row]]) -> set[int]:
+    """Let the events be those that stored messages tell of, as this version reads them.
+
+    Args:
+        cursor: of psycopg2.
+        stored: messages of any topic, each with the id of its row.
+
+    Returns:
+        The ids of the messages for which something changed.
+    """
+    wanted = _events(stored)
+    if not wanted:
+        return set()
+    numbers = [event.msg for event in wanted]
+    cursor.execute(f"SELECT {_COLUMNS} FROM sync_events WHERE msg = ANY(%s)", [numbers])
+    there = {
+        Event(number, message.naive_utc(timestamp), *rest)
+        for number, timestamp, *rest in cursor.fetchall()
+    }
+    changed = [event for event in wanted if event not in there]
+    if changed:
+        cursor.execute(
+            "DELETE FROM sync_events WHERE msg = ANY(%s)", [[event.msg for event in changed]]
+        )
+        # By way of messages: one that was deleted meanwhile tells of nothing.
+        execute_values(
+            cursor,
+            f"INSERT INTO sync_events ({_COLUMNS}) SELECT told.* FROM (VALUES %s) AS told (number) "
+            "WHERE EXISTS (SELECT FROM messages WHERE id = told.number) ON CONFLICT DO NOTHING",
+            _values(changed),
+            template="(%s, %s, %s, %s::text, %s::text, %s::text, %s::text, %s::text)",
+            page_size=len(changed),
+        )
+    return {event.msg for event in changed}
+
+
+def _events(stored: Iterable[tuple[int, Row]]) -> list[Event]:
+    told = [(number, row) for number, row in stored if TOPIC in row.topic]
+    return [
+        read(number, row.timestamp, kind, row.msg)
+        for number, row in told
+        if (kind := kind_of(row.topic))
+    ]
+
+
+def _values(events: Iterable[Event]) -> list[Event]:
+    return [event._replace(timestamp=message.as_utc(event.timestamp)) for event in events]
 
 
 def _text(value: Any) -> str | None:

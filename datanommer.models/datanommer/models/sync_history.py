@@ -100,7 +100,7 @@ def count_without_run(since: datetime | None = None) -> int:
 
 
 def is_filled() -> bool:
-    """Whether the oldest messages about syncs are known; `sync_events.refill` makes it so.
+    """Whether the oldest messages about syncs are known; `reindexing.reindex` makes it so.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.
