@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -68,6 +69,8 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
             if name.startswith(("PG", "XDG_", "DATANOMMER_", "FEDMSG")):
                 patch.delenv(name)
         patch.setenv("VIRTUAL_ENV", "")
+        # A shell lets what runs in its background ignore Ctrl-C, and children would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         yield
 
