@@ -17,6 +17,8 @@ ROWS: list[dict[str, Any]] = [
     },
     {"msg_id": "2012-fraction", "timestamp": "2012-08-07 14:47:30.886738"},
     {"msg_id": "2012-headers", "_headers": "{}", "packages": ["nethack", "bash"]},
+    {"msg_id": "2012-signed", "signature": f"{'c2ln' * 19}\nc2ln\n", "crypto": "x509"},
+    {"msg_id": "2012-strange", "signature": "c2ln", "crypto": "x509", "_headers": "[1]"},
     {"msg_id": None, "_msg": '"only a text"', "_headers": '{"sent-at":"x"}'},
     {"msg_id": "2012-nul", "_msg": '{"nul":"\\u0000","half":"\\ud800"}', "certificate": "c\n"},
 ]

@@ -53,6 +53,11 @@ HARD = [
         source_name="datanommer",
         source_version="0.6",
     ),
+    envelope(msg_id="2013-gpg", crypto="gpg", signature="c2ln" * 20),
+    envelope(msg_id="2013-long", crypto="x509", signature=f"{'c2ln' * 19}\n{'c2ln' * 19}\n"),
+    envelope(
+        msg_id="2013-strange", signature='no "base64" \\ ö\n', timestamp=1.5e9, headers="none"
+    ),
 ]
 
 
@@ -94,6 +99,12 @@ class TestDump:
             timestamp, msg_id = sent["body"].get("timestamp"), sent["body"].get("msg_id")
             if timestamp is not None:
                 assert repr(shown[msg_id]) == repr(timestamp)
+
+    def test_shows_signatures_as_they_were_sent(self, full: str, run: Run) -> None:
+        shown = {record["msg_id"]: record["signature"] for record in dumped(run, full)}
+        for sent in HARD:
+            if "signature" in sent["body"]:
+                assert shown[sent["body"]["msg_id"]] == sent["body"]["signature"]
 
     def test_shows_the_users_of_a_message(self, full: str, run: Run) -> None:
         (record,) = dumped(run, full, "--category", "bodhi")

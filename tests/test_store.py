@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,28 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec=None)), inner),
     max_leaves=10,
 )
+
+_ONE_LINE = "c2ln" * 86
+# Those that fedmsg's signers write, and others.
+PACKED = [
+    ("gpg", _ONE_LINE),
+    ("x509", re.sub("(.{1,76})", r"\1\n", _ONE_LINE)),
+    ("x509", re.sub("(.{1,76})", r"\1\n", "c2ln" * 38)),
+    (None, "c2ln\n"),
+]
+UNPACKED = [
+    ("x509", _ONE_LINE),
+    ("x509_ng", "c2ln"),
+    ("gpg", "c2ln\n"),
+    ("x509", "c2ln\r\n"),
+    ("x509", "\n"),
+    ("x509", ""),
+    ("x509", "c2lo=\n"),
+    ("x509", "c2l\n"),
+    ("x509", 'no base64 \\ " ö\n'),
+    ("x509", 5),
+]
+SIGNATURES = PACKED + UNPACKED
 
 
 def stored_bodies() -> list[dict[str, Any]]:
@@ -93,6 +116,7 @@ class TestWhatWasSentComesBack:
             {"headers": ["odd"]},
             {"crypto": "x509", "certificate": "LS0t\nLS0=\n", "signature": "c2ln\n"},
             {"certificate": None, "signature": None},
+            *({"crypto": crypto, "signature": text} for crypto, text in SIGNATURES),
             {"source_name": "datanommer", "source_version": "0.9.0"},
             {"link": "https://example.org/", "unknown\0": {"a": "\0"}},
         ],
@@ -111,6 +135,20 @@ class TestWhatWasSentComesBack:
     def test_a_body_that_is_whole_in_its_columns_has_no_extra(self) -> None:
         add(envelope(timestamp=1361166918.25, headers={}))
         assert session.query(Message).one().extra is None
+
+    @pytest.mark.parametrize(("crypto", "signature"), PACKED)
+    def test_a_signature_as_fedmsg_writes_it_is_whole_in_its_column(
+        self, crypto: str | None, signature: str
+    ) -> None:
+        add(envelope(signature=signature, **({"crypto": crypto} if crypto else {})))
+        stored = session.query(Message).one()
+        assert (stored.signature, stored.extra) == (signature, None)
+
+    @pytest.mark.parametrize(("crypto", "signature"), UNPACKED[:-1])
+    def test_any_other_signature_is_the_same_to_clients(self, crypto: str, signature: str) -> None:
+        add(envelope(signature=signature, crypto=crypto))
+        stored = session.query(Message).one()
+        assert stored.signature == stored.__json__()["signature"] == signature
 
     def test_an_envelope_that_differs_from_its_body_is_kept(self) -> None:
         add({**envelope(topic="org.example.dev.demo.inner"), "topic": "org.example.dev.demo.outer"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import io
 import json
@@ -434,7 +436,14 @@ def _line(row: Classic, certificates: dict[str, int]) -> str:
             raise CannotBeCarriedError(
                 f"{name} is {len(text.encode())} bytes long; at most {MAX_TEXT_BYTES} are stored"
             )
-    headers, extra = _headers(row.headers)
+    headers, strange_headers = _headers(row.headers)
+    signature = None if row.signature is None else _pack(row.signature, row.crypto)
+    # What the columns cannot hold; the order is that of the archive.
+    changed: dict[str, Any] = {}
+    if row.signature is not None and signature is None:
+        changed["signature"] = row.signature
+    if strange_headers is not None:
+        changed["headers"] = strange_headers
     return "\t".join(
         (
             str(row.id),
@@ -445,13 +454,13 @@ def _line(row: Classic, certificates: dict[str, int]) -> str:
             f"{row.timestamp}+00",
             _field(row.username),
             _field(row.crypto),
-            _field(row.signature),
+            r"\N" if signature is None else rf"\\x{signature.hex()}",
             r"\N" if row.certificate is None else str(certificates[row.certificate]),
             _field(row.source_name),
             _field(row.source_version),
             _field(_json("_msg", row.msg or "")[1]),
             _field(headers),
-            _field(extra),
+            _field(json.dumps({"set": changed}) if changed else None),
             "\\N\n",
         )
     )
@@ -475,8 +484,18 @@ def _field(text: str | None) -> str:
     return text
 
 
-def _headers(text: str | None) -> tuple[str | None, str | None]:
-    """The columns `headers` and `extra`."""
+def _pack(signature: str, crypto: str | None) -> bytes | None:
+    """The bytes of a signature, if it is base64 in the form that fedmsg writes."""
+    try:
+        packed = binascii.a2b_base64(signature)
+    except ValueError:
+        return None
+    encode = base64.b64encode if crypto == "gpg" else base64.encodebytes
+    return packed if packed and encode(packed).decode() == signature else None
+
+
+def _headers(text: str | None) -> tuple[str | None, Any]:
+    """The column `headers`, and what of them is not for a column."""
     if not text:
         return None, None
     value, written = _json("_headers", text)
@@ -484,8 +503,7 @@ def _headers(text: str | None) -> tuple[str | None, str | None]:
         return None, None
     if isinstance(value, dict):
         return written, None
-    # What is no object is not for the column: it is in the difference between columns and body.
-    return None, json.dumps({"set": {"headers": value}})
+    return None, value
 
 
 def _refuse(constant: str) -> Any:

@@ -89,7 +89,7 @@ def _values(number: int, row: Row, certificates: dict[str, int]) -> tuple[Any, .
         f"{row.timestamp.isoformat()}+00",
         row.username,
         row.crypto,
-        row.signature,
+        None if row.signature is None else rf"\x{row.signature.hex()}",
         None if row.certificate is None else certificates[row.certificate],
         row.source_name,
         row.source_version,

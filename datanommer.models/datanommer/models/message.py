@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from datanommer.models.errors import NotStorable
+from datanommer.models.packing import pack, unpack
 
 #: The longest text of a column that is indexed, in bytes of UTF-8.
 MAX_TEXT_BYTES = 1024
@@ -57,6 +58,8 @@ class Row:
 
     Attributes:
         timestamp: naive, in UTC.
+        signature: packed (see `datanommer.models.packing`), or None; where there is one that
+            cannot be packed, it is in `extra`.
         msg: the JSON text of the content.
         headers: the JSON text of the headers, or None.
         extra: the JSON text of the difference (see this module's docstring), or None.
@@ -74,7 +77,7 @@ class Row:
     username: str | None
     crypto: str | None
     certificate: str | None
-    signature: str | None
+    signature: bytes | None
     source_name: str | None
     source_version: str | None
     msg: str
@@ -161,7 +164,11 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
             columns[key] = text
     for key in ("topic", "msg_id", "username"):
         _check_text(key, columns[key] or "", limit=MAX_TEXT_BYTES)
+    signature = _packed_signature(columns)
+    if signature is None:
+        columns["signature"] = None
     extra = _difference(envelope, columns)
+    columns["signature"] = signature
     columns["category"] = categorize(topic)
     columns["timestamp"] = timestamp
     columns["msg"] = msg_text
@@ -222,6 +229,7 @@ def received(row: Row) -> dict[str, Any]:
         "i": row.i,
         "timestamp": to_epoch(row.timestamp),
         **{key: getattr(row, key) for key in _OPTIONAL_TEXTS},
+        "signature": None if row.signature is None else unpack(row.signature, row.crypto),
         "headers": None if row.headers is None else json.loads(row.headers),
     }
     return restore_envelope(columns, None if row.extra is None else json.loads(row.extra))
@@ -257,14 +265,21 @@ def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
     rebuilt = restore_body(columns, None)
     said_by_columns = {"topic": columns["topic"], "headers": columns["headers"], "body": body}
     changed = _changed(body, rebuilt)
-    # First, where SQL finds it without reading the rest (see record.py).
-    sent = {"timestamp": changed["timestamp"]} if "timestamp" in changed else {}
+    # First, where SQL finds them without reading the rest (see record.py).
+    sent: dict[str, Any] = {
+        key: changed[key] for key in ("timestamp", "signature") if key in changed
+    }
     parts = {
         "set": {**sent, **changed},
         "unset": [key for key in rebuilt if key not in body],
         "envelope": _changed(envelope, said_by_columns),
     }
     return {name: part for name, part in parts.items() if part}
+
+
+def _packed_signature(columns: Mapping[str, Any]) -> bytes | None:
+    signature = columns["signature"]
+    return None if signature is None else pack(signature, columns["crypto"])
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:

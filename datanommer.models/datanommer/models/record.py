@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
-from datanommer.models import extraction, fedora_messaging, message
+from datanommer.models import extraction, fedora_messaging, message, packing
 from datanommer.models.database import bound_engine
 from datanommer.models.errors import NotStorable
 from datanommer.models.message import Row
@@ -21,9 +21,15 @@ def _text(column: str) -> str:
     return f"coalesce(to_json({column})::text, 'null')"
 
 
-# The form of a timestamp that its column does not tell stands first in `extra`: message.py writes
-# it there. It is read as text, because the JSON operators fail on a document that holds \u0000.
+# What their columns do not tell of a timestamp and a signature stands first in `extra`: message.py
+# writes it there. It is read as text, because the JSON operators fail on a document that holds
+# \u0000.
 _SENT_TIMESTAMP = r"""substring(m.extra::text FROM '^\{"set": \{"timestamp": (-?[0-9.e+-]+)[,}]')"""
+_SENT_SIGNATURE = (
+    r"""substring(m.extra::text FROM """
+    r"""'^\{"set": \{(?:"timestamp": [^,}]+, )?"signature": ("(?:[^"\\]|\\.)*")[,}]')"""
+)
+_SIGNATURE = f"""coalesce({packing.sql("m.signature", "m.crypto")}, {_SENT_SIGNATURE}, 'null')"""
 # PostgreSQL writes a float as Python does: as short as can be, and the same when it is read.
 _EPOCH = "date_part('epoch', m.timestamp)::text"
 
@@ -40,7 +46,7 @@ SQL = f"""
         ', "username": ', {_text("m.username")},
         ', "crypto": ', {_text("m.crypto")},
         ', "certificate": ', coalesce(c.json, 'null'),
-        ', "signature": ', {_text("m.signature")},
+        ', "signature": ', {_SIGNATURE},
         ', "source_name": ', {_text("m.source_name")},
         ', "source_version": ', {_text("m.source_version")},
         ', "headers": ', coalesce(m.headers::text, 'null'),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from datanommer.models import message
+from datanommer.models import message, packing
 from datanommer.models.filters import Filters
 from datanommer.models.sessions import session
 
@@ -148,26 +148,27 @@ class Message(DeclarativeBase):
     id: orm.Mapped[int] = orm.mapped_column(
         sa.BigInteger, sa.Identity(always=False), primary_key=True
     )
-    msg_id: orm.Mapped[str] = orm.mapped_column(IndexedText, unique=True)
+    # Columns of eight bytes come first, so that none is padded.
     i: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
-    topic: orm.Mapped[str] = orm.mapped_column(IndexedText)
-    category: orm.Mapped[str] = orm.mapped_column(IndexedText)
     timestamp: orm.Mapped[datetime] = orm.mapped_column(NaiveUTC)
-    username: orm.Mapped[str | None] = orm.mapped_column(IndexedText)
-    crypto: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
-    signature: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    stored_at: orm.Mapped[datetime | None] = orm.mapped_column(
+        NaiveUTC, server_default=sa.text("clock_timestamp()")
+    )
     certificate_id: orm.Mapped[int | None] = orm.mapped_column(
         sa.BigInteger, sa.ForeignKey("certificates.id")
     )
+    msg_id: orm.Mapped[str] = orm.mapped_column(IndexedText, unique=True)
+    topic: orm.Mapped[str] = orm.mapped_column(IndexedText)
+    category: orm.Mapped[str] = orm.mapped_column(IndexedText)
+    username: orm.Mapped[str | None] = orm.mapped_column(IndexedText)
+    crypto: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    _signature: orm.Mapped[bytes | None] = orm.mapped_column("signature", sa.LargeBinary)
     source_name: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     source_version: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     # json, not jsonb: the text of the sender, so that its signature still verifies.
     msg: orm.Mapped[Any] = orm.mapped_column(sa.JSON, nullable=False)
     _headers: orm.Mapped[dict[str, Any] | None] = orm.mapped_column("headers", sa.JSON)
     extra: orm.Mapped[dict[str, Any] | None] = orm.mapped_column(sa.JSON)
-    stored_at: orm.Mapped[datetime | None] = orm.mapped_column(
-        NaiveUTC, server_default=sa.text("clock_timestamp()")
-    )
 
     users: orm.Mapped[list[User]] = orm.relationship(
         secondary=user_assoc_table, order_by=User.name, viewonly=True, lazy="selectin"
@@ -186,6 +187,14 @@ class Message(DeclarativeBase):
     def certificate(self) -> str | None:
         """The certificate that the message is signed with, as sent (base64)."""
         return self._certificate.body if self._certificate else None
+
+    @property
+    def signature(self) -> str | None:
+        """The signature of the message, as sent (base64)."""
+        if self._signature is not None:
+            return packing.unpack(self._signature, self.crypto)
+        sent = (self.extra or {}).get("set", {}).get("signature")
+        return sent if isinstance(sent, str) else None
 
     @property
     def agent_name(self) -> str | None:

@@ -84,7 +84,9 @@ def verify(
     }
     asked = [sql for sql, value in conditions.items() if value is not None]
     where = f"WHERE {' AND '.join(asked)}" if asked else ""
-    query = sa.text(f"SELECT {record.ROW} {record.FROM} {where} ORDER BY m.timestamp, m.id")
+    query = sa.text(
+        f"SELECT {record.ROW} {record.FROM} {where} ORDER BY m.timestamp, m.id"
+    ).columns(signature=sa.LargeBinary)
     given = {sql.partition(":")[2]: conditions[sql] for sql in asked}
     with bound_engine().connect().execution_options(yield_per=_AT_ONCE) as connection:
         for columns in connection.execute(query, given):
