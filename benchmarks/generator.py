@@ -106,6 +106,11 @@ class Bus:
         """All packages, the busiest first."""
         return self._packages
 
+    @property
+    def seconds(self) -> int:
+        """The time in which all of them are sent."""
+        return LAST - FIRST
+
     def sent(self, start: int = 0, stop: int | None = None) -> Iterator[Sent]:
         """The messages from one number to before another, oldest first (give or take seconds)."""
         stop = self.messages if stop is None else stop
