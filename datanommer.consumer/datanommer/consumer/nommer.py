@@ -69,11 +69,12 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._is_stopping = False
         self._ended = threading.Semaphore(0)  # a time for each worker that has
         self._validator = self._make_validator(config)
-        self._writer = Writer(
-            connection.bind(config, log), spool.configured(config), self._batch_size
-        )
         # Here, and not with the first message: several worker threads would race for it.
         extraction.configure(config)
+        engine, waiting = connection.bind(config, log), spool.configured(config)
+        # Before there is a thread of ours: one that does not hold them would be given them.
+        shutdown.hold_signals()
+        self._writer = Writer(engine, waiting, self._batch_size)
 
     def _make_validator(self, config: Mapping[str, Any]) -> Validator | None:
         if config.get(_SIGNATURES_KEY):

@@ -33,6 +33,14 @@ DATABASE_SECONDS = 3.0
 DATABASE_BACKLOG = 10_000
 
 
+def hold_signals() -> None:
+    """Let signals wait until `prepare` has something that answers them.
+
+    From the subscription on, the hub receives: one that came then would lose it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
 def prepare(consumer: Nommer) -> None:
     """Let signals end the hub in order, from when it runs."""
     # moksha sets its own handlers when all consumers are made, just before the reactor runs.
@@ -51,6 +59,7 @@ def _handle_signals(consumer: Nommer) -> None:
 
     for number in SIGNALS:
         signal.signal(number, handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _hurry(consumer: Nommer) -> None:
