@@ -73,7 +73,9 @@ def _numbered(cursor: Any, rows: Sequence[Row]) -> list[tuple[int, Row]]:
     """
     cursor.execute(
         "LOCK TABLE messages IN ROW EXCLUSIVE MODE; "
-        "SELECT nextval(pg_get_serial_sequence('messages', 'id')) FROM generate_series(1, %s)",
+        # The sequence is looked up once, not for every row.
+        "SELECT nextval(sequence) FROM generate_series(1, %s), "
+        "(SELECT pg_get_serial_sequence('messages', 'id')::regclass AS sequence OFFSET 0) found",
         [len(rows)],
     )
     return [(number, row) for (number,), row in zip(cursor.fetchall(), rows, strict=True)]
