@@ -39,6 +39,7 @@ _encode_canonically = json.JSONEncoder(
 ).encode
 
 _ABSENT = object()
+_NUMBER = (int, float)  # a union would be made anew at each use
 _INT64 = range(-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as in the classic API
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/fedora-infra/datanommer/")
@@ -144,7 +145,8 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
     if topic is None:
         raise NotStorable("invalid", "neither the body nor the envelope has a topic")
     headers = _first_dict(body.get("headers"), envelope.get("headers"))
-    timestamp = _timestamp(given.get("timestamp", body.get("timestamp")))
+    sent = given.get("timestamp", body.get("timestamp"))
+    timestamp = _timestamp(sent)
     # Written first: what follows can rely on content that is neither too deep nor no JSON.
     msg_text = _json("msg", body.get("msg"))
     headers_text = None if headers is None else _json("headers", headers)
@@ -153,7 +155,7 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
         "msg": body.get("msg"),
         "msg_id": _first_text(given.get("msg_id")) or _identify(body, headers or {}, timestamp),
         "i": _counter(body.get("i")),
-        "timestamp": to_epoch(timestamp),
+        "timestamp": sent if type(sent) is int else to_epoch(timestamp),
         **dict.fromkeys(_OPTIONAL_TEXTS),
         "headers": headers,
     }
@@ -265,6 +267,9 @@ def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
     rebuilt = restore_body(columns, None)
     said_by_columns = {"topic": columns["topic"], "headers": columns["headers"], "body": body}
     changed = _changed(body, rebuilt)
+    changed_around = _changed(envelope, said_by_columns)
+    if not changed and not changed_around and len(rebuilt) == len(body):
+        return {}  # as nearly always
     # First, where SQL finds them without reading the rest (see record.py).
     sent: dict[str, Any] = {
         key: changed[key] for key in ("timestamp", "signature") if key in changed
@@ -272,7 +277,7 @@ def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
     parts = {
         "set": {**sent, **changed},
         "unset": [key for key in rebuilt if key not in body],
-        "envelope": _changed(envelope, said_by_columns),
+        "envelope": changed_around,
     }
     return {name: part for name, part in parts.items() if part}
 
@@ -293,7 +298,7 @@ def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
         if (kept := old.get(key, _ABSENT)) is not value
         and (type(kept) is not type(value) or kept != value)
     ]
-    return dict(sorted(changed, key=lambda entry: str(entry[0])))
+    return dict(sorted(changed, key=lambda entry: str(entry[0]))) if changed else {}
 
 
 def _identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: datetime) -> str:
@@ -310,7 +315,7 @@ def _identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: da
 def _timestamp(value: Any) -> datetime:
     if value is None:
         return datetime.now(UTC).replace(tzinfo=None)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBER):
         raise NotStorable("invalid", f"timestamp is {_kind_of(value)}, not epoch seconds")
     try:
         timestamp = _EPOCH + timedelta(seconds=value)
