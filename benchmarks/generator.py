@@ -242,7 +242,8 @@ def _file(choice: random.Random) -> dict[str, Any]:
 
 
 def _base64(choice: random.Random, size: int) -> str:
-    return base64.b64encode(choice.randbytes(size)).decode()
+    """As fedmsg.crypto.x509 and x509_ng write it."""
+    return base64.encodebytes(choice.randbytes(size)).decode()
 
 
 def _uuid(choice: random.Random) -> str:
