@@ -243,13 +243,13 @@ class TestFailures:
             text=True,
         )
         assert process.stdin is not None
-        process.stdin.write("\n".join(json.dumps(envelope()) for _ in range(1500)))
+        process.stdin.write("\n".join(json.dumps(envelope()) for _ in range(3000)))
         process.stdin.flush()
-        wait_until(lambda: session.query(Message).count() == 1000)
+        wait_until(lambda: session.query(Message).count() == 2000)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=30)
         assert (process.returncode, stderr) == (130, "")
-        assert stdout == "stored 1000, duplicates 0, rejected 0\n"
+        assert stdout == "stored 2000, duplicates 0, rejected 0\n"
 
 
 class TestCreateDB:
