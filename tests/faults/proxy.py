@@ -73,8 +73,8 @@ class Proxy:
 
     def close(self) -> None:
         self._listener.close()
+        self.cut()  # first, or what was held would still arrive
         self._flows.set()
-        self.cut()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
