@@ -107,7 +107,8 @@ def _copy(
     cursor: psycopg2.extensions.cursor, table: str, rows: Sequence[tuple[object, ...]]
 ) -> None:
     lines = "".join(
-        "\t".join(str(value).replace("\\", "\\\\") for value in row) + "\n" for row in rows
+        "\t".join(str(value).replace("\\", "\\\\").replace("\n", "\\n") for value in row) + "\n"
+        for row in rows
     )
     cursor.copy_expert(f'COPY "{table}" ({_COLUMNS[table]}) FROM STDIN', io.StringIO(lines))
 
