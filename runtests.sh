@@ -1,10 +1,10 @@
 #!/bin/bash
 # usage: ./runtests.sh [OPTION OF pytest ...]        such as: ./runtests.sh -k dump
 #
-# Lint, types and tests. The tests run against the wheels, built from a clean copy and installed;
-# on the embedded PostgreSQL, and those that use a database (without a hub) once more on the one at
-# 127.0.0.1:5432, where one answers. What concerns AMQP is tested where a RabbitMQ answers at
-# 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
+# Lint, types and tests. The tests run against the wheels, built from a clean copy and installed.
+# Those that use a database (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one
+# answers, and all others on the embedded one. What concerns AMQP is tested where a RabbitMQ answers
+# at 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)
 #   PYTHON            the interpreter that makes it (default: the first python3 that is new enough)
@@ -200,14 +200,11 @@ require_server() {
     echo "runtests.sh: the PostgreSQL at 127.0.0.1:5432 is left out, for the reason above." >&2
 }
 
-test_on_server() {
-    local name="database tests on the PostgreSQL at 127.0.0.1:5432" code=0
-    if [[ -z $url ]]; then
-        note SKIPPED "$name"
-        return
-    fi
+test_on() {
+    local server=$1 name=$2 code=0
+    shift 2
     # By the environment and not as an argument, which everybody on the machine could read.
-    PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} --server=$url" run_pytest "$name" -m database "$@" || code=$?
+    PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} --server=$server" run_pytest "$name" "$@" || code=$?
     case $code in
         0) note passed "$name" ;;
         5) note passed "$name (there is none among those that were asked for)" ;;
@@ -221,9 +218,12 @@ install
 # Asked first: who requires it need not wait for the tests to hear that it is not there.
 url=$(find_server) || require_server
 run_checks
-name="tests on the embedded PostgreSQL"
-if run_pytest "$name" "$@"; then note passed "$name"; else note FAILED "$name"; fi
-test_on_server "$@"
+if [[ -n $url ]]; then
+    test_on "$url" "database tests on the PostgreSQL at 127.0.0.1:5432" -m database "$@"
+    test_on embedded "all other tests, on the embedded PostgreSQL" -m "not database" "$@"
+else
+    test_on embedded "tests on the embedded PostgreSQL" "$@"
+fi
 
 say "summary"
 printf '%s\n' "${summary[@]}" "${closing[@]}" "$((SECONDS / 60)) min $((SECONDS % 60)) s in all"
