@@ -25,6 +25,7 @@ Benchmark = Callable[[Setting], Iterator[Figure]]
 BENCHMARKS: dict[str, Benchmark] = {
     "hub": hub.throughput,
     "latency": hub.latency,
+    "ending": hub.ending,
     "add_all": ingest.add_all,
     "batches": batches.batches,
     "extraction": ingest.extract,

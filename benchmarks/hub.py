@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
+import signal
 import statistics
 import tempfile
 import time
@@ -20,6 +22,7 @@ from benchmarks.generator import FEDORA, UNKNOWN, Bus
 from benchmarks.measure import ROOT, Figure, alternate, percentile
 from benchmarks.setting import Setting
 from bus import Bus as LocalBus
+from certificates import Authority
 
 #: The key of the configuration that names the file which says how many messages came so far.
 COUNT_KEY = "benchmarks.count_file"
@@ -35,6 +38,11 @@ _PATIENCE = 120  # seconds
 _POLL = 0.01  # seconds
 _RATE = 10  # messages a second of a quiet bus
 _QUIET_MESSAGES = 300
+# Of a flood that the hub is told to end in; so many messages are sent again and again, because it
+# takes long to sign them.
+_BACKLOG = 200_000
+_SIGNED = 1_000
+_NOWHERE = "postgresql://somebody@127.0.0.1:1/nowhere"
 # Tells whoever listens that messages are committed: PostgreSQL notifies at the end of COMMIT.
 _NOTIFY = """
     CREATE FUNCTION benchmark_notify() RETURNS trigger LANGUAGE plpgsql AS
@@ -111,6 +119,33 @@ def latency(setting: Setting) -> Iterator[Figure]:
         )
 
 
+def ending(_: Setting) -> Iterator[Figure]:
+    """From SIGTERM to the end of a hub that has a flood in its memory, all of which it keeps."""
+    for signed in (False, True):
+        with tempfile.TemporaryDirectory(prefix="datanommer-benchmarks-") as folder:
+            yield _ending(Path(folder), signed=signed)
+
+
+def _ending(folder: Path, *, signed: bool) -> Figure:
+    authority = Authority(folder)
+    authority.issue("shell.test")
+    config = authority.config if signed else {}
+    sent = [
+        authority.sign(each, "shell.test") if signed else each
+        for each in Bus(_SIGNED, prefix=UNKNOWN, signed=False).envelopes()
+    ]
+    # Nothing listens at that address, so all of it has to go onto the disk.
+    with _hub({"datanommer.sqlalchemy.url": _NOWHERE, **config}) as hub:
+        slices = itertools.repeat([_parts(each) for each in sent], _BACKLOG // _SIGNED)
+        for message in itertools.chain.from_iterable(slices):
+            hub.publisher.send(*message)
+        start = time.perf_counter()
+        hub.end()
+        took = time.perf_counter() - start
+    what = f"hub told to end in a flood of {_BACKLOG:,}{', signed' if signed else ''}"
+    return Figure(what, took, "s", limit=10)
+
+
 def _latencies(url: str, bus: Bus, send: Callable[[dict[str, Any]], None]) -> list[float]:
     took = []
     with contextlib.closing(psycopg2.connect(url)) as listener:
@@ -136,6 +171,12 @@ class _Hub(LocalBus):
             return int((self.folder / "count").read_text())
         except (FileNotFoundError, ValueError):
             return 0
+
+    def end(self) -> None:
+        """Tell the hub to end, and wait until it has."""
+        (daemon,) = self._daemons
+        daemon.send(signal.SIGTERM)
+        daemon.exit_code()
 
 
 @contextlib.contextmanager
@@ -186,10 +227,11 @@ def _small_bus(messages: int, prefix: str, seed: int = 0) -> Bus:
 def _slices(bus: Bus, size: int) -> Iterator[list[tuple[bytes, bytes]]]:
     """So many messages at a time, ready to be sent."""
     for start in range(0, bus.messages, size):
-        yield [
-            (each["topic"].encode(), json.dumps(each["body"]).encode())
-            for each in bus.envelopes(start, start + size)
-        ]
+        yield [_parts(each) for each in bus.envelopes(start, start + size)]
+
+
+def _parts(envelope: dict[str, Any]) -> tuple[bytes, bytes]:
+    return envelope["topic"].encode(), json.dumps(envelope["body"]).encode()
 
 
 def _flood(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 from datetime import UTC, datetime
 from typing import Any
+
+from datanommer.models.reception import Received
 
 _counter = itertools.count(1)
 
@@ -70,6 +73,11 @@ def bridged(line: dict[str, Any], at: int) -> dict[str, Any]:
         timestamp=at,
         username="amqp-bridge",
     )
+
+
+def received(message: dict[str, Any]) -> Received:
+    """The envelope as the hub hands it over."""
+    return Received(message["topic"], json.dumps(message["body"]))
 
 
 def without(message: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_only_messages_with_a_good_signature_are_stored(
     assert len(archive.messages()) == 1
 
 
-def test_a_revocation_list_that_runs_out_is_told_until_there_is_a_new_one(
+def test_where_a_revocation_list_has_run_out_messages_wait_for_a_new_one(
     bus: Bus, archive: Archive, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pki"
@@ -154,18 +154,18 @@ def test_a_revocation_list_that_runs_out_is_told_until_there_is_a_new_one(
     hub = bus.start_hub()
     authority.revoke(valid=PAST)
     time.sleep(1.5)  # the file is looked at once a second
-    refused, good = (authority.sign(envelope(), "shell.test") for _ in range(2))
-    for _ in range(20):
-        bus.publisher.publish(refused)
+    sent = [authority.sign(envelope(), "shell.test") for _ in range(20)]
+    bus.publisher.publish(*sent)
     hub.wait_until_it_says("CRITICAL")
-    assert f"Every signed message is refused, and lost for this archive: The CRL {tmp_path}" in (
-        hub.log
-    )
+    assert "messages wait in the spool: No signature can be validated: The CRL" in hub.log
+    assert archive.messages() == []
     authority.revoke()
-    time.sleep(1.5)
-    bus.publisher.publish(good)
-    archive.wait_for(good)
-    assert len(archive.messages()) == 1
+    archive.wait_for(sent[-1])
+    bus.publisher.publish(last := authority.sign(envelope(), "shell.test"))
+    archive.wait_for(last)
+    assert [message.body for message in archive.messages()] == [
+        message["body"] for message in (*sent, last)
+    ]
     assert hub.log.count("CRITICAL") == 1
 
 
@@ -194,8 +194,10 @@ def test_what_is_no_message_harms_nothing_that_comes_after(bus: Bus, archive: Ar
     stored = archive.messages()
     assert [stored[0].body, stored[-1].body] == [first["body"], last["body"]]
     # What JSON there is, or else the text, becomes the content of a message.
-    between = [message.msg for message in stored[1:-1]]
-    assert between == ["no JSON", "[" * 100_000, [], {"no": "topic"}]
+    assert [message.msg for message in stored[1:-1]] == ["no JSON", [], {"no": "topic"}]
+    (deep,) = archive.rejected()
+    assert (deep.kind, deep.topic) == ("too large", None)
+    assert deep.raw == b'{"topic": "%s", "body": %s}' % (first["topic"].encode(), b"[" * 100_000)
 
 
 def test_what_cannot_be_stored_is_kept_apart_and_logged_without_its_content(

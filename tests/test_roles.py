@@ -18,8 +18,8 @@ from classic import execute, make
 from datanommer.models import add_all, database, migrations, session
 from datanommer.models.reindexing import reindex
 from datanommer.models.schema import DeclarativeBase
-from datanommer.models.spool import Received, Spool
-from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from datanommer.models.spool import Spool
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 from roles import FILE, GROUPS, Roles, remove_unused
 from roles import may_be_made as roles_may_be_made
 from shell import Run
@@ -153,7 +153,7 @@ class TestTheWriter:
 
     def test_is_enough_to_drain_the_spool(self, roles: Roles, run: Run, tmp_path: Path) -> None:
         spool = Spool(tmp_path / "spool")
-        spool.put([Received(envelope(), {}) for _ in range(100)])
+        spool.put([received(envelope()) for _ in range(100)])
         spool.close()
         options = ["--url", roles.member("datanommer_writer"), "--spool-dir", str(spool.folder)]
         drained = run("datanommer-spool", "drain", *options)

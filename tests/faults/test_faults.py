@@ -16,8 +16,8 @@ import pytest
 import datanommer.models
 from bus import eventually
 from datanommer.models.database import bound_engine
-from datanommer.models.spool import Received, Spool
-from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from datanommer.models.spool import Spool
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 
 from . import fault
 from .fault import FAULTS, Fault
@@ -69,7 +69,7 @@ def test_the_verdict_sees_what_is_lost_changed_invented_and_out_of_order(
     datanommer.models.add_all([late, good, stored_changed, invented, rejected])
     datanommer.models.session.remove()
     bound_engine().dispose()
-    Spool(tmp_path, min_free_bytes=0).put([Received(spooled, {})])
+    Spool(tmp_path, min_free_bytes=0).put([received(spooled)])
 
     verdict = judge([good, changed, lost, late, rejected, spooled], database.own_url, [tmp_path])
     assert (verdict.published, verdict.lost, verdict.invented, verdict.misplaced) == (6, 1, 2, 1)

@@ -128,8 +128,8 @@ def _in_spool(folder: Path) -> Iterator[Any]:
     if not Spool.exists(folder):
         return
     with contextlib.closing(sqlite3.connect(folder / "spool.sqlite")) as spool:
-        for (envelope,) in spool.execute("SELECT envelope FROM waiting ORDER BY id"):
-            yield json.loads(envelope)["body"]
+        for (body,) in spool.execute("SELECT body FROM received ORDER BY id"):
+            yield json.loads(body)
 
 
 def _id(body: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -23,6 +24,6 @@ class Witness(Nommer):
         self._list = os.open(hub.config[FILE_KEY], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         super().__init__(hub)
 
-    def _consume(self, message: dict[str, Any]) -> bool | None:
-        os.write(self._list, f"{message['body']['msg_id']}\n".encode())
+    def _consume(self, message: Any) -> bool | None:
+        os.write(self._list, f"{json.loads(message.body)['msg_id']}\n".encode())
         return super()._consume(message)

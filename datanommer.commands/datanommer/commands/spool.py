@@ -16,6 +16,7 @@ from datanommer.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from datanommer.models.reception import Receiver
     from datanommer.models.spool import Spool
 
 _BATCH = 1000
@@ -69,12 +70,31 @@ def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) 
     bind(url, config_filename)
     _, spool = _open(spool_dir, config_filename)
     counts = store.Counts()
+    receiver = _receiver(config_filename)
     try:
         while spool and (waiting := spool.first(_BATCH)):
-            counts = counts.plus(store.store([item for _, item in waiting]))
+            items = (receiver.item(received) for _, received in waiting)
+            counts = counts.plus(store.store([item for item in items if item is not None]))
             spool.remove(waiting[-1][0])
     finally:
         click.echo(str(counts))
+
+
+def _receiver(config_filename: str | None) -> Receiver:
+    """What makes of a message what is to be stored, as the hub does."""
+    from datanommer.models import configuration
+    from datanommer.models.reception import Receiver
+
+    config = configuration.load(config_filename)
+    if not config.get("validate_signatures"):
+        return Receiver()
+    from datanommer.models.signatures import Validator
+
+    return Receiver(Validator(config), _refuse)
+
+
+def _refuse(reason: str, msg_id: object, topic: object) -> None:
+    click.echo(f"Refused: {reason} (msg_id {msg_id!r}, topic {topic!r})", err=True)
 
 
 @main.command()

@@ -63,8 +63,7 @@ def _handle_signals(consumer: Nommer) -> None:
 
 
 def _hurry(consumer: Nommer) -> None:
-    # Without its lock, which the thread that a signal interrupts may hold.
-    backlog = len(consumer.incoming.queue)
+    backlog = consumer.incoming.qsize()
     consumer.hurry_after(0 if backlog > DATABASE_BACKLOG else DATABASE_SECONDS)
 
 

@@ -1,8 +1,8 @@
 """Batches into the database, or while that is away, onto the disk.
 
-A batch goes straight into the database. Where that fails, it goes into the spool, and so does every
-batch after it, until a thread of its own has stored all that waits: the order is kept. That thread
-tries again and again, at growing intervals.
+A batch is examined, and goes straight into the database. Where that fails, it goes into the spool,
+and so does every batch after it, until a thread of its own has stored all that waits: the order is
+kept. That thread tries again and again, at growing intervals.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 import psycopg2
 import sqlalchemy as sa
 
 from datanommer.consumer.lines import Lines, name
-from datanommer.models import message, migrations, store
+from datanommer.models import migrations, store
 from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
-from datanommer.models.errors import DatanommerError, SpoolDamaged, SpoolFull
-from datanommer.models.spool import Received, Spool, set_aside
+from datanommer.models.errors import AuthorityOutdated, DatanommerError, SpoolDamaged, SpoolFull
+from datanommer.models.reception import Received, Receiver
+from datanommer.models.spool import Spool, set_aside
 from datanommer.models.store import Item, Reject
 
 log = logging.getLogger("fedmsg.consumers.datanommer.writer")
@@ -37,18 +38,35 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds between two tries, with jitt
 _EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A batch that was examined.
+
+    Attributes:
+        received: what is to be kept of it.
+        items: the same, ready for the database; None where it is to go into the spool.
+    """
+
+    received: Sequence[Received]
+    items: Sequence[Item] | None
+
+
 class Writer:
     """Keeps what it is given, in the database or in the spool.
 
     Args:
         engine: of the database, which `datanommer.models` is bound to as well.
         spool: where batches wait; what is in it already is stored first.
+        receiver: makes of what was received what is to be stored.
         batch_size: how many messages are taken out of the spool at a time.
     """
 
-    def __init__(self, engine: sa.Engine, spool: Spool, batch_size: int) -> None:
+    def __init__(
+        self, engine: sa.Engine, spool: Spool, receiver: Receiver, batch_size: int
+    ) -> None:
         self._engine = engine
         self._spool = spool
+        self._receiver = receiver
         self._batch_size = batch_size
         self._lock = threading.Lock()  # of the change between direct and spooling
         self._is_direct = self._spool.waiting().messages == 0
@@ -75,24 +93,42 @@ class Writer:
         except DatanommerError:
             return 0
 
-    def write(self, envelopes: Sequence[Any]) -> bool:
+    def examine(self, batch: Sequence[Received]) -> Examined:
+        """Read a batch, check its signatures, and work out its rows; nothing is raised."""
+        kept: list[Received] = []
+        items: list[Item] = []
+        for place, received in enumerate(batch):
+            if self._stopping.is_set():
+                return Examined([*kept, *batch[place:]], None)
+            try:
+                item = self._receiver.item(received)
+            except AuthorityOutdated as error:
+                self._go_away(error)
+                return Examined([*kept, *batch[place:]], None)
+            if item is not None:
+                kept.append(received)
+                items.append(item)
+        return Examined(kept, items)
+
+    def write(self, batch: Examined) -> bool:
         """Keep a batch; nothing is raised, and nothing is lost while there is a disk to write.
 
         Returns:
             Whether it is in the database now.
         """
-        batch = [Received(envelope, message.draw(envelope)) for envelope in envelopes]
         while True:
-            if self._is_direct and (items := self._prepared(batch)):
+            if self._is_direct and batch.items is None:
+                batch = self.examine(batch.received)
+            if self._is_direct and batch.items is not None:
                 try:
-                    self._store(items, _DIRECT_SECONDS)
+                    self._store(batch.items, _DIRECT_SECONDS)
                 except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                     self._go_away(error)
                 else:
                     return True
             with self._lock:
                 # Since the last look, all that waited may have been stored.
-                if (not self._is_direct or self._stopping.is_set()) and self._put(batch):
+                if (not self._is_direct or self._stopping.is_set()) and self._put(batch.received):
                     return False
             if self._stopping.is_set():
                 return self._store_at_last(batch)
@@ -119,16 +155,9 @@ class Writer:
         which = name(reject.msg_id, reject.topic)
         self._lines.warning("Rejected (%s): %s: %s", reject.kind, which, reject.reason)
 
-    def _prepared(self, batch: Sequence[Received]) -> list[Item]:
-        """The batch, ready for the database; empty where it is not to go there any more."""
-        items = []
-        for received in batch:
-            if self._stopping.is_set():
-                return []
-            items.append(store.prepare(*received))
-        return items
-
     def _store(self, batch: Sequence[Item], seconds: float) -> None:
+        if not batch:
+            return
         with self._deadline(seconds) as deadline:
             counts = store.store(batch, deadline, self._log_reject)
         with self._counting:
@@ -150,11 +179,12 @@ class Writer:
         with self._lock:
             if self._is_direct:
                 self._is_direct = False
-                log.warning(
-                    "The database does not take messages: %s. They wait in %s.",
-                    _reason(error),
-                    self._spool.file,
-                )
+                if not isinstance(error, AuthorityOutdated):  # which the drainer tells
+                    log.warning(
+                        "The database does not take messages: %s. They wait in %s.",
+                        _reason(error),
+                        self._spool.file,
+                    )
         self._engine.dispose()
         self._away.set()
 
@@ -182,22 +212,26 @@ class Writer:
         )
         self._spool.reopen()
 
-    def _store_at_last(self, batch: Sequence[Received]) -> bool:
+    def _store_at_last(self, batch: Examined) -> bool:
         """Try the database once more, because nothing else is left; tell if that fails too."""
         try:
-            items = [store.prepare(*received) for received in batch]
+            items = self._items(batch.received) if batch.items is None else batch.items
             store.store(items, Deadline(_LAST_SECONDS), self._log_reject)
         except Exception as error:  # noqa: BLE001  it is lost, whatever the reason
-            self.lost += len(batch)
+            self.lost += len(batch.received)
             log.critical(
                 "Lost %s messages at the end of the hub: the spool takes no more, and neither "
                 "does the database: %s. %s were lost in all.",
-                len(batch),
+                len(batch.received),
                 _reason(error),
                 self.lost,
             )
             return False
         return True
+
+    def _items(self, batch: Sequence[Received]) -> list[Item]:
+        items = (self._receiver.item(received) for received in batch)
+        return [item for item in items if item is not None]
 
     def _drain(self) -> None:
         pause = _FIRST_PAUSE
@@ -211,9 +245,10 @@ class Writer:
                     pause, number = _FIRST_PAUSE, self._batch_size
             except Exception as error:  # noqa: BLE001  nobody would store what waits any more
                 self._engine.dispose()
-                self._states.warning(
-                    "%s messages wait in the spool: %s", self.waiting, _reason(error)
-                )
+                tell = self._states.warning
+                if isinstance(error, AuthorityOutdated):
+                    tell = self._states.critical
+                tell("%s messages wait in the spool: %s", self.waiting, _reason(error))
                 # What is too much for the database at once may go in smaller pieces.
                 number = max(1, number // 2)
                 self._stopping.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311
@@ -225,7 +260,7 @@ class Writer:
             return False
         waiting = self._spool.first(number)
         if waiting:
-            self._store([item for _, item in waiting], _DRAIN_SECONDS)
+            self._store(self._items([received for _, received in waiting]), _DRAIN_SECONDS)
             self._spool.remove(waiting[-1][0])
             return True
         with self._lock:

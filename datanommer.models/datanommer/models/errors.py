@@ -36,6 +36,10 @@ class EmbeddedError(DatabaseUnavailable):
     """The embedded PostgreSQL cannot be started, stopped or reached."""
 
 
+class AuthorityOutdated(DatanommerError):
+    """The CA certificate or the CRL has run out: no signature can be validated until it is new."""
+
+
 class SpoolFull(DatanommerError):
     """The spool can take no more: its cap is reached, or the floor of free disk, or it fails."""
 

@@ -86,16 +86,18 @@ def find(body: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ..
     )
 
 
-def body_of(envelope: Mapping[str, Any], topic: str) -> dict[str, Any]:
+def body_of(envelope: Mapping[str, Any], topic: str) -> Mapping[str, Any]:
     """The body of an envelope as processors expect it.
 
     Args:
         envelope: what was received.
         topic: the topic that it has in the archive.
     """
+    body: Mapping[str, Any] = envelope["body"]
+    if "headers" not in envelope:
+        return body if body.get("topic") == topic else {**body, "topic": topic}
     # Processors look for the headers in the body, where fedmsg's consumers put them.
-    outside = {"headers": envelope["headers"]} if "headers" in envelope else {}
-    return {**outside, **envelope["body"], "topic": topic}
+    return {"headers": envelope["headers"], **body, "topic": topic}
 
 
 def _processor(body: Mapping[str, Any]) -> Any:

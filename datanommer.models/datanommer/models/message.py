@@ -181,23 +181,29 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
     return Row(**columns)
 
 
-def draw(envelope: Any) -> dict[str, Any]:
-    """What a message gets that comes without a time: the time now and, if it needs one, an id.
+def lacks_time(envelope: Mapping[str, Any]) -> bool:
+    """Whether the body of an envelope does not say when it was sent."""
+    return envelope["body"].get("timestamp") is None
 
-    Whoever tries to store a message more than once draws before the first try.
+
+def given_to(envelope: Mapping[str, Any], moment: float, unique: str) -> dict[str, Any]:
+    """What a message gets that comes without a time: that time and, if it has no id, one.
+
+    Whoever tries to store a message more than once gives it the same each time.
+
+    Args:
+        envelope: with a body that is an object.
+        moment: when it was received, in epoch seconds.
+        unique: what makes an id of it.
 
     Returns:
-        What `from_envelope` takes as `given`; empty where the message says its time.
+        What `from_envelope` takes as `given`.
     """
-    body = envelope.get("body") if isinstance(envelope, dict) else None
-    if not isinstance(body, dict) or body.get("timestamp") is not None:
-        return {}
-    timestamp = _timestamp(None)
+    body = envelope["body"]
     headers = _first_dict(body.get("headers"), envelope.get("headers"))
-    return {
-        "timestamp": to_epoch(timestamp),
-        "msg_id": _identify(body, headers or {}, timestamp),
-    }
+    year = _timestamp(moment).year
+    known = _known_id(body, headers or {})
+    return {"timestamp": moment, "msg_id": known or f"{year}-{unique}"}
 
 
 def restore_body(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -303,14 +309,18 @@ def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: datetime) -> str:
-    known = _first_text(
-        body.get("msg_id"), headers.get("amqp-message-id"), headers.get("message-id")
-    )
+    known = _known_id(body, headers)
     if known:
         return known
     if body.get("timestamp") is None:
         return f"{timestamp.year}-{uuid.uuid4()}"
     return f"{timestamp.year}-{uuid.uuid5(_NAMESPACE, _canonical(body))}"
+
+
+def _known_id(body: Mapping[str, Any], headers: Mapping[str, Any]) -> str | None:
+    return _first_text(
+        body.get("msg_id"), headers.get("amqp-message-id"), headers.get("message-id")
+    )
 
 
 def _timestamp(value: Any) -> datetime:
@@ -375,7 +385,7 @@ def _json(name: str, value: Any) -> str:
         )
     # No text nests deeper than it has opening brackets, and counting those is quick.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise _too_deep(name)
+        raise too_deep(name)
     return text
 
 
@@ -387,12 +397,13 @@ def _written(name: str, encode: Callable[[Any], str], value: Any) -> str:
     try:
         return encode(value)
     except RecursionError:
-        raise _too_deep(name) from None
+        raise too_deep(name) from None
     except (TypeError, ValueError) as error:
         raise NotStorable("invalid", f"{name} cannot be written as JSON: {error}") from None
 
 
-def _too_deep(name: str) -> NotStorable:
+def too_deep(name: str) -> NotStorable:
+    """The error of JSON that nests deeper than `MAX_DEPTH`; `name` says of what."""
     return NotStorable("too large", f"{name} nests deeper than {MAX_DEPTH} levels")
 
 

@@ -2,14 +2,12 @@
 
 A spool is a folder with one SQLite database: a batch is one commit, and is on the disk when the
 commit returns (``synchronous=FULL``), so that what a crash can tear is only what was not yet
-accepted. What waits is what came, as JSON, which takes a tenth of the time that it takes to prepare
-it for the database; that is done when it is taken out. Ids that were drawn stay what they are.
+accepted. What waits is the text that came (see `datanommer.models.reception`), with an id and a
+time for the messages that have none, so that these stay the same however often they are taken out.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import os
 import shutil
@@ -18,14 +16,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datanommer.models import configuration, store
-from datanommer.models.errors import NotStorable, SpoolDamaged, SpoolFull
-from datanommer.models.message import MAX_DEPTH
-from datanommer.models.store import Item, Reject
+from datanommer.models import configuration
+from datanommer.models.errors import SpoolDamaged, SpoolFull
+from datanommer.models.reception import Received, Spare
 
 #: The keys of the fedmsg configuration: the folder, the most bytes that the spool takes, and the
 #: bytes that it leaves free on its disk.
@@ -41,27 +37,15 @@ log = logging.getLogger(__name__)
 
 _FILE = "spool.sqlite"
 _LOCK_SECONDS = 10.0  # another process drains in transactions of milliseconds
-_MAX_LENGTH = 512 * 1024**2  # of a message: no row takes as much, and SQLite no text over 10**9
+# The columns are those of `Received`, with a `Spare` for each.
 _SCHEMA = """
-    CREATE TABLE IF NOT EXISTS waiting (
+    CREATE TABLE IF NOT EXISTS received (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        envelope TEXT,  -- what came, as JSON
-        given TEXT,     -- what `message.draw` gave to it, as JSON, if anything
-        reject TEXT     -- in place of an envelope that JSON has no form for
+        topic TEXT, body TEXT NOT NULL, headers TEXT, is_valid INTEGER NOT NULL,
+        moment REAL NOT NULL, "unique" TEXT NOT NULL
     )
 """
-
-
-class Received(NamedTuple):
-    """What came from the bus.
-
-    Attributes:
-        envelope: the message.
-        given: what `message.draw` gave to it.
-    """
-
-    envelope: Any
-    given: Mapping[str, Any]
+_COLUMNS = 'topic, body, headers, is_valid, moment, "unique"'
 
 
 class Waiting(NamedTuple):
@@ -131,25 +115,24 @@ class Spool:
             SpoolFull: it cannot be taken.
             SpoolDamaged: the file is damaged.
         """
-        written = [_dump(received) for received in batch]
-        size = sum(len(text) for texts in written for text in texts if text)
-        self._require_room(size)
+        self._require_room(sum(len(received.body) for received in batch))
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT INTO waiting (envelope, given, reject) VALUES (?, ?, ?)", written
+                f"INSERT INTO received ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+                map(_columns_of, batch),
             )
 
-    def first(self, number: int) -> list[tuple[int, Item]]:
-        """What came first, prepared to be stored, each with its place; `number` of them at most.
+    def first(self, number: int) -> list[tuple[int, Received]]:
+        """What came first, each with its place; `number` of them at most.
 
         Raises:
             SpoolDamaged: the file is damaged.
         """
         with self._lock, self._faults():
             found = self._connection.execute(
-                "SELECT id, envelope, given, reject FROM waiting ORDER BY id LIMIT ?", [number]
+                f"SELECT id, {_COLUMNS} FROM received ORDER BY id LIMIT ?", [number]
             ).fetchall()
-        return [(place, _load(*texts)) for place, *texts in found]
+        return [(place, _received(*columns)) for place, *columns in found]
 
     def remove(self, up_to: int) -> None:
         """Take out the items up to a place, which are stored now.
@@ -158,7 +141,7 @@ class Spool:
             SpoolFull, SpoolDamaged: it fails; they are still there, and can be stored again.
         """
         with self._transaction() as connection:
-            connection.execute("DELETE FROM waiting WHERE id <= ?", [up_to])
+            connection.execute("DELETE FROM received WHERE id <= ?", [up_to])
 
     def shrink(self) -> None:
         """Give the disk back what is not needed any more."""
@@ -176,7 +159,7 @@ class Spool:
         with self._lock, self._faults():
             # What is taken out is always what came first, so there are no gaps.
             (messages,) = self._connection.execute(
-                "SELECT coalesce(max(id) - min(id) + 1, 0) FROM waiting"
+                "SELECT coalesce(max(id) - min(id) + 1, 0) FROM received"
             ).fetchone()
         return Waiting(messages, self._size())
 
@@ -299,41 +282,12 @@ def set_aside(folder: Path) -> Path:
     return aside
 
 
-_TOO_DEEP = NotStorable("too large", f"the message nests deeper than {MAX_DEPTH} levels")
-_Texts = tuple[str | None, str | None, str | None]
+def _columns_of(received: Received) -> tuple[Any, ...]:
+    received.spare = received.spare or Spare.draw()
+    return (received.topic, received.body, received.headers, received.is_valid, *received.spare)
 
 
-def _dump(received: Received) -> _Texts:
-    envelope, given = received
-    try:
-        text = json.dumps(envelope)
-        if len(text) <= _MAX_LENGTH:
-            return text, json.dumps(given) if given else None, None
-        error = NotStorable("too large", f"the message is {len(text)} bytes of JSON")
-    except RecursionError:
-        error = _TOO_DEEP
-    except (TypeError, ValueError) as cause:
-        error = NotStorable("invalid", f"the message cannot be written as JSON: {cause}")
-    return None, None, json.dumps(_fields_of(store.reject(envelope, error)))
-
-
-def _load(envelope: str | None, given: str | None, reject: str | None) -> Item:
-    if envelope is None:
-        return _reject_of(json.loads(reject or ""))
-    try:
-        received = json.loads(envelope)
-    except RecursionError:  # the stack of another process has less room
-        return store.reject(envelope.encode(), _TOO_DEEP)
-    return store.prepare(received, json.loads(given) if given else None)
-
-
-def _fields_of(reject: Reject) -> dict[str, Any]:
-    return {
-        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
-        for name, value in asdict(reject).items()
-    }
-
-
-def _reject_of(fields: Mapping[str, Any]) -> Reject:
-    decoded = {name: base64.b64decode(fields[name]) for name in ("raw", "sha256")}
-    return Reject(**{**fields, **decoded})
+def _received(
+    topic: str | None, body: str, headers: str | None, is_valid: int, *spare: Any
+) -> Received:
+    return Received(topic, body, headers, Spare(*spare), bool(is_valid))
