@@ -108,6 +108,16 @@ class Finished(NamedTuple):
     megabytes: float
 
 
+# A process that is small itself: the peak of a new one is at first that of the one it came from.
+_RUNNER = """
+import os, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+os.write(int(sys.argv[1]), f"{code} {time.perf_counter() - start} {peak}".encode())
+"""
+
+
 def run(*command: str, stdout: IO[bytes] | None = None) -> Finished:
     """Run a process, and measure it.
 
@@ -120,13 +130,17 @@ def run(*command: str, stdout: IO[bytes] | None = None) -> Finished:
     """
     beside = Path(sys.executable).parent / command[0]
     program = str(beside) if beside.exists() else command[0]
-    start = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603  a program of ours or psql
-        [program, *command[1:]], stdout=stdout or subprocess.DEVNULL, cwd=ROOT
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    took = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return Finished(took, usage.ru_maxrss / 1024)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as told:
+        subprocess.run(  # noqa: S603  a program of ours or psql
+            [sys.executable, "-IS", "-c", _RUNNER, str(writing), program, *command[1:]],
+            stdout=stdout or subprocess.DEVNULL,
+            cwd=ROOT,
+            pass_fds=[writing],
+            check=True,
+        )
+        os.close(writing)
+        code, took, megabytes = map(float, told.read().split())
+    if code:
+        raise subprocess.CalledProcessError(int(code), command)
+    return Finished(took, megabytes)
