@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,47 +32,22 @@ def main(files: tuple[BufferedReader, ...]) -> None:
     fedora-messaging publish and record: as one JSON list or one object after the other.
     What is in the database already counts as a duplicate, so that a load can be repeated.
     """
+    from datanommer.models import store
+    from datanommer.models.pipeline import Pipeline
+
     inputs = files or (cast("BufferedReader", sys.stdin.buffer),)
-    storing = _Storing()
+    counts = store.Counts()
+
+    def add(batch: list[Row | Reject]) -> None:
+        nonlocal counts
+        counts = counts.plus(store.store(batch))
+
     try:
-        for batch in _batches(_items(inputs)):
-            storing.begin(batch)
+        with Pipeline(add) as pipeline:
+            for batch in _batches(_items(inputs)):
+                pipeline.begin(batch)
     finally:
-        try:
-            storing.wait()
-        finally:
-            click.echo(str(storing.counts))
-
-
-class _Storing:
-    """Stores a batch while the next one is read: PostgreSQL and Python have a core each.
-
-    Attributes:
-        counts: what became of the messages so far.
-    """
-
-    def __init__(self) -> None:
-        from datanommer.models import store
-
-        self.counts = store.Counts()
-        self._store = store.store
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._batch: Future[store.Counts] | None = None
-
-    def begin(self, batch: list[Row | Reject]) -> None:
-        """Store a batch, once the one before is stored."""
-        self.wait()
-        self._batch = self._thread.submit(self._store, batch)
-
-    def wait(self) -> None:
-        """Wait until what was begun is stored.
-
-        Raises:
-            sqlalchemy.exc.DBAPIError, psycopg2.Error: the database failed; it is not.
-        """
-        if self._batch is not None:
-            self.counts = self.counts.plus(self._batch.result())
-            self._batch = None
+        click.echo(str(counts))
 
 
 def _batches(items: Iterator[Row | Reject]) -> Iterator[list[Row | Reject]]:

@@ -6,11 +6,9 @@ import contextlib
 import gc
 import logging
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fedmsg.consumers import FedmsgConsumer
@@ -21,6 +19,7 @@ from datanommer.consumer.lines import Lines, name
 from datanommer.consumer.writer import Examined, Writer
 from datanommer.models import extraction, spool
 from datanommer.models.errors import DatanommerError, NotStorable
+from datanommer.models.pipeline import Pipeline
 from datanommer.models.reception import Received, Receiver
 from datanommer.models.signatures import Validator
 
@@ -30,7 +29,6 @@ log = logging.getLogger("fedmsg.consumers.datanommer")
 
 #: What ends a worker, behind all that came before it.
 _END = object()
-_SWITCH_SECONDS = 0.0002
 
 
 class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
@@ -62,7 +60,10 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             # time, and a signal may look at it whatever it interrupts.
             self.incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
             shutdown.prepare(self)
-            _tune_python()
+            # What was made until now stays until the end. Python need not go through it again and
+            # again, to collect garbage in a flood.
+            gc.collect()
+            gc.freeze()
         except DatanommerError as error:
             log.critical("datanommer cannot start, and ends the hub. %s", error)
             raise SystemExit(error.exit_code) from None
@@ -126,20 +127,16 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         A quiet bus has batches of one, so that a message is in the database at once. On a busy one
         a batch is examined, which is Python's work, while PostgreSQL stores the one before.
         """
-        with ThreadPoolExecutor(1, "datanommer-store") as executor:
-            try:
-                storing = executor.submit(self._keep, self._examine([]), 0)
+        try:
+            with Pipeline(self._keep) as pipeline:
                 is_last = False
                 while not is_last:
                     batch = self._take()
                     start = time.time()
                     is_last = batch[-1] is _END
-                    examined = self._examine(batch[:-1] if is_last else batch)
-                    storing.result()
-                    storing = executor.submit(self._keep, examined, start)
-                storing.result()
-            finally:
-                self._ended.release()
+                    pipeline.begin(self._examine(batch[:-1] if is_last else batch), start)
+        finally:
+            self._ended.release()
 
     def _take(self) -> list[Any]:
         batch = [self.incoming.get()]
@@ -234,18 +231,6 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                 "lost": self._writer.lost,
             }
         return told
-
-
-def _tune_python() -> None:
-    """Take a fifth off the time of a flood that threads and garbage collection cost.
-
-    The thread that stores a batch asks for Python's lock twenty times, and waits so long for it
-    each time while another thread works; by default 5 ms. And what was made until now stays until
-    the end: it need not be gone through again and again.
-    """
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()
 
 
 def _note(note: Callable[[dict[str, Any]], None], received: Received) -> None:
