@@ -13,7 +13,7 @@ import classic
 from benchmarks import classic_way
 from benchmarks.archive import copies_of_tables, empty_tables
 from benchmarks.generator import FEDORA, UNKNOWN, Bus
-from benchmarks.measure import Figure, alternate, seconds
+from benchmarks.measure import Figure, alternate, leave_out_of_garbage_collection, seconds
 from benchmarks.setting import Setting
 from datanommer import models
 from datanommer.models import configuration, extraction
@@ -35,6 +35,7 @@ def add_all(setting: Setting) -> Iterator[Figure]:
                 empty_tables(url)
                 return _MESSAGES / seconds(lambda: _add_in_batches(envelopes))  # noqa: B023
 
+            leave_out_of_garbage_collection()
             ours()
             copies = copies_of_tables(url, Path(folder))
 

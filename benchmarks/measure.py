@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import subprocess
@@ -89,6 +90,15 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def leave_out_of_garbage_collection() -> None:
+    """Let Python not go through what this process holds, which a client of datanommer does not.
+
+    It takes 30 ms to go through a made-up bus, ten times as long as a question.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
