@@ -590,6 +590,25 @@ class TestVerifying:
         ]
         assert ended.returncode == 1
 
+    def test_where_all_should_be_signed_a_signature_that_was_taken_off_is_found(
+        self, verify: Callable[..., Any], authority_of_then: Authority
+    ) -> None:
+        names = ("kept", "stripped")
+        messages = [envelope(msg_id=f"2013-{name}") for name in names]
+        add_all([authority_of_then.sign(message, "shell.test") for message in messages])
+        with bound_engine().begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE messages SET signature = NULL, certificate_id = NULL, crypto = NULL "
+                "WHERE msg_id = '2013-stripped'"
+            )
+        assert verify(authority_of_then).stdout == "valid 1, invalid 0, unsigned 1\n"
+        ended = verify(authority_of_then, "--all-signed")
+        assert ended.stdout.splitlines() == [
+            f"2013-stripped\t{TOPIC}\tit has no signature",
+            "valid 1, invalid 1, unsigned 0",
+        ]
+        assert ended.returncode == 1
+
     def test_a_certificate_must_have_been_valid_and_must_not_be_revoked_since(
         self, verify: Callable[..., Any], authority_of_then: Authority, tmp_path: Path
     ) -> None:

@@ -14,6 +14,7 @@ from datanommer.commands.options import bind, database_options, window_options
 
 @click.command(cls=Command)
 @window_options
+@click.option("--all-signed", is_flag=True, help="A message without a signature is invalid, too.")
 @database_options
 @click.pass_context
 def main(
@@ -22,6 +23,7 @@ def main(
     before: datetime | None,
     topic: str | None,
     category: str | None,
+    all_signed: bool,
     url: str | None,
     config_filename: str | None,
 ) -> None:
@@ -39,7 +41,12 @@ def main(
     validator = signatures.ArchiveValidator(configuration.load(config_filename))
     outcomes = Counter({"valid": 0, "invalid": 0, "unsigned": 0})
     for verdict in verification.verify(
-        validator, since=since, before=before, topic=topic, category=category
+        validator,
+        since=since,
+        before=before,
+        topic=topic,
+        category=category,
+        all_signed=all_signed,
     ):
         outcomes[verdict.outcome] += 1
         if verdict.reason:

@@ -60,6 +60,7 @@ def verify(
     before: datetime | None = None,
     topic: str | None = None,
     category: str | None = None,
+    all_signed: bool = False,
 ) -> Iterator[Verdict]:
     """Check the messages of the archive in order of (timestamp, id), each as of when it was sent.
 
@@ -71,6 +72,7 @@ def verify(
         before: no message newer than this (naive is UTC).
         topic: only this topic.
         category: only this category.
+        all_signed: whether a message without a signature is invalid: it may have been taken off.
 
     Raises:
         OSError: gpg could not be run.
@@ -90,7 +92,10 @@ def verify(
     given = {sql.partition(":")[2]: conditions[sql] for sql in asked}
     with bound_engine().connect().execution_options(yield_per=_AT_ONCE) as connection:
         for columns in connection.execute(query, given):
-            yield _verdict(validator, Row(*columns))
+            verdict = _verdict(validator, Row(*columns))
+            if all_signed and verdict.outcome == "unsigned":
+                verdict = verdict._replace(outcome="invalid", reason="it has no signature")
+            yield verdict
 
 
 def _verdict(validator: ArchiveValidator, row: Row) -> Verdict:
