@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import fedmsg.meta
 from fedmsg.consumers import FedmsgConsumer
 from sqlalchemy import orm
 
@@ -36,7 +37,7 @@ class NoOp(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
 
 
 class Classic(NoOp):
-    """Stores messages in the classic way.
+    """Stores messages in the classic way, with the users and packages that fedmsg.meta finds.
 
     Args:
         hub: the hub of moksha.
@@ -44,8 +45,13 @@ class Classic(NoOp):
 
     def __init__(self, hub: Any) -> None:
         self._session = orm.Session(classic_way.engine(hub.config[CLASSIC_KEY]))
+        fedmsg.meta.make_processors(**hub.config)
         super().__init__(hub)
 
     def consume(self, message: dict[str, Any]) -> None:
-        classic_way.add(self._session, message)
+        names = [
+            tuple(sorted(ask(message["body"], **self.hub.config)))
+            for ask in (fedmsg.meta.msg2usernames, fedmsg.meta.msg2packages)
+        ]
+        classic_way.add(self._session, message, *names)
         super().consume(message)

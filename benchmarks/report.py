@@ -113,7 +113,9 @@ def _in_order(runs: Sequence[Run]) -> dict[tuple[str, str], Figure]:
     found: dict[tuple[str, str], Figure] = {}
     for run in runs:
         for key, figure in _by_key(run).items():
-            found.setdefault(key, figure)
+            # A target may hold from some size on, or up to one.
+            if key not in found or not found[key].target:
+                found[key] = figure
     return found
 
 

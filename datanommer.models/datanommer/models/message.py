@@ -157,16 +157,11 @@ def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
         "msg_id": _first_text(given.get("msg_id")) or _identify(body, headers or {}, timestamp),
         "i": _counter(body.get("i")),
         "timestamp": sent if type(sent) is int else to_epoch(timestamp),
-        **dict.fromkeys(_OPTIONAL_TEXTS),
+        **{key: _optional_text(key, body.get(key)) for key in _OPTIONAL_TEXTS},
         "headers": headers,
     }
-    for key in _OPTIONAL_TEXTS:
-        text = body.get(key)
-        if isinstance(text, str):
-            _check_text(key, text)
-            columns[key] = text
-    for key in ("topic", "msg_id", "username"):
-        _check_text(key, columns[key] or "", limit=MAX_TEXT_BYTES)
+    _check_text("topic", topic, MAX_TEXT_BYTES)
+    _check_text("msg_id", columns["msg_id"], MAX_TEXT_BYTES)
     signature = _packed_signature(columns)
     if signature is None:
         columns["signature"] = None
@@ -263,7 +258,7 @@ def storable_names(names: Any) -> tuple[str, ...]:
 
 def _is_name(name: str) -> bool:
     try:
-        _check_text("name", name, limit=MAX_TEXT_BYTES)
+        _check_text("name", name, MAX_TEXT_BYTES)
     except NotStorable:
         return False
     return bool(name)
@@ -272,11 +267,16 @@ def _is_name(name: str) -> bool:
 def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     body = envelope["body"]
     rebuilt = restore_body(columns, None)
+    # As nearly always, and quickly. Only numbers can be equal and not the same: 1, 1.0 and true.
+    if (
+        rebuilt == body
+        and rebuilt["i"] is body["i"]
+        and rebuilt["timestamp"] is body["timestamp"]
+        and envelope == {"topic": columns["topic"], "body": body}
+    ):
+        return {}
     said_by_columns = {"topic": columns["topic"], "headers": columns["headers"], "body": body}
     changed = _changed(body, rebuilt)
-    changed_around = _changed(envelope, said_by_columns)
-    if not changed and not changed_around and len(rebuilt) == len(body):
-        return {}  # as nearly always
     # First, where SQL finds them without reading the rest (see record.py).
     sent: dict[str, Any] = {
         key: changed[key] for key in ("timestamp", "signature") if key in changed
@@ -284,7 +284,7 @@ def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
     parts = {
         "set": {**sent, **changed},
         "unset": [key for key in rebuilt if key not in body],
-        "envelope": changed_around,
+        "envelope": _changed(envelope, said_by_columns),
     }
     return {name: part for name, part in parts.items() if part}
 
@@ -363,7 +363,14 @@ def _first_dict(*candidates: Any) -> dict[str, Any] | None:
     return None
 
 
-def _check_text(name: str, text: str, limit: int = MAX_JSON_LENGTH) -> None:
+def _optional_text(key: str, value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    _check_text(key, value, MAX_TEXT_BYTES if key == "username" else MAX_JSON_LENGTH)
+    return value
+
+
+def _check_text(name: str, text: str, limit: int) -> None:
     if "\0" in text:
         raise NotStorable("invalid", f"{name} holds a NUL character, which no text column can")
     try:
