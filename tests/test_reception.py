@@ -110,7 +110,7 @@ class TestSignatures:
     def test_what_is_signed_is_stored(self, authority: Authority, receiver: Receiver) -> None:
         came = received(authority.sign(envelope(), "shell.test"))
         assert isinstance(receiver.item(came), Row)
-        assert came.is_valid
+        assert came.is_accepted
 
     def test_what_is_not_is_told_and_not_stored(
         self, receiver: Receiver, refused: list[tuple[str, Any, Any]]
@@ -125,7 +125,7 @@ class TestSignatures:
 
     def test_what_was_found_to_be_valid_is_not_asked_again(self, receiver: Receiver) -> None:
         came = received(envelope())
-        came.is_valid = True
+        came.is_accepted = True
         assert isinstance(receiver.item(came), Row)
 
     def test_nothing_is_refused_while_the_revocation_list_has_run_out(
@@ -145,7 +145,7 @@ class TestSignatures:
     ) -> None:
         spool = Spool(tmp_path / "spool", min_free_bytes=0)
         valid = received(envelope())
-        valid.is_valid = True
+        valid.is_accepted = True
         spool.put([received(authority.sign(envelope(), "shell.test")), received(envelope()), valid])
         file = tmp_path / "config.py"
         config = {**authority.config, "datanommer.spool_dir": str(spool.folder)}

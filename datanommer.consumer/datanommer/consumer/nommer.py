@@ -76,7 +76,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._batch_size = settings.batch_size(config)
         self._invalid = 0
         self._lines = Lines(log)
-        self._listens_until = float("inf")
+        self._listens_until: float | None = None
         self._is_stopping = False
         self._ended = threading.Semaphore(0)  # a time for each worker that has
         validator = self._make_validator(config)
@@ -117,7 +117,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if self._is_stopping:
             return False
         handled: bool | None = Consumer._consume(self, message)  # noqa: SLF001
-        if time.monotonic() > self._listens_until:
+        if self._listens_until is not None and time.monotonic() > self._listens_until:
             shutdown.stop_listening(self.hub)
         return handled
 

@@ -44,11 +44,13 @@ class Examined:
 
     Attributes:
         received: what is to be kept of it.
-        items: the same, ready for the database; None where it is to go into the spool.
+        items: the same, ready for the database; None where not all of it was examined.
+        error: why not, if it was not for lack of time.
     """
 
     received: Sequence[Received]
     items: Sequence[Item] | None
+    error: AuthorityOutdated | None = None
 
 
 class Writer:
@@ -103,8 +105,7 @@ class Writer:
             try:
                 item = self._receiver.item(received)
             except AuthorityOutdated as error:
-                self._go_away(error)
-                return Examined([*kept, *batch[place:]], None)
+                return Examined([*kept, *batch[place:]], None, error)
             if item is not None:
                 kept.append(received)
                 items.append(item)
@@ -119,7 +120,9 @@ class Writer:
         while True:
             if self._is_direct and batch.items is None:
                 batch = self.examine(batch.received)
-            if self._is_direct and batch.items is not None:
+            if self._is_direct and batch.error:
+                self._go_away(batch.error)
+            elif self._is_direct and batch.items is not None:
                 try:
                     self._store(batch.items, _DIRECT_SECONDS)
                 except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either

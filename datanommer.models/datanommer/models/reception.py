@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: The longest body that is kept whole, in characters; no row takes as much.
 MAX_BODY_LENGTH = 512 * 1024**2
 
+# As json.loads does it, with a decoder that is made once.
+_decode = json.JSONDecoder().decode
+
 
 class Spare(NamedTuple):
     """What a message gets that comes without a time, the same however often it is tried.
@@ -49,14 +52,14 @@ class Received:
         body: as it came: JSON, unless the sender wrote something else.
         headers: of the envelope, as JSON; None where it has none.
         spare: drawn when it is needed first.
-        is_valid: whether its signature was found to be good.
+        is_accepted: whether its signature was found to be good, or none is asked for.
     """
 
     topic: str | None
     body: str
     headers: str | None = None
     spare: Spare | None = None
-    is_valid: bool = False
+    is_accepted: bool = False
 
     @classmethod
     def of(cls, handed_over: Any) -> Received:
@@ -84,7 +87,7 @@ class Received:
             NotStorable: the body is JSON that Python cannot read.
         """
         try:
-            body = json.loads(self.body)
+            body = _decode(self.body)
         except json.JSONDecodeError:
             body = self.body
         except RecursionError:
@@ -138,17 +141,17 @@ class Receiver:
         try:
             envelope = received.envelope()
         except NotStorable as error:
-            if self._validator is None or received.is_valid:
+            if self._validator is None or received.is_accepted:
                 return received.as_reject(error)
             self._on_refused(error.reason, None, received.topic)
             return None
-        if self._validator is not None and not received.is_valid:
+        if self._validator is not None and not received.is_accepted:
             refusal = _refusal(self._validator, envelope)
             if refusal is not None:
                 body = envelope["body"]
                 self._on_refused(refusal, body.get("msg_id"), envelope["topic"])
                 return None
-            received.is_valid = True
+        received.is_accepted = True
         return store.prepare(envelope, received.given(envelope))
 
 

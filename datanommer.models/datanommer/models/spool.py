@@ -41,11 +41,11 @@ _LOCK_SECONDS = 10.0  # another process drains in transactions of milliseconds
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS received (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        topic TEXT, body TEXT NOT NULL, headers TEXT, is_valid INTEGER NOT NULL,
+        topic TEXT, body TEXT NOT NULL, headers TEXT, is_accepted INTEGER NOT NULL,
         moment REAL NOT NULL, "unique" TEXT NOT NULL
     )
 """
-_COLUMNS = 'topic, body, headers, is_valid, moment, "unique"'
+_COLUMNS = 'topic, body, headers, is_accepted, moment, "unique"'
 
 
 class Waiting(NamedTuple):
@@ -284,10 +284,10 @@ def set_aside(folder: Path) -> Path:
 
 def _columns_of(received: Received) -> tuple[Any, ...]:
     received.spare = received.spare or Spare.draw()
-    return (received.topic, received.body, received.headers, received.is_valid, *received.spare)
+    return (received.topic, received.body, received.headers, received.is_accepted, *received.spare)
 
 
 def _received(
-    topic: str | None, body: str, headers: str | None, is_valid: int, *spare: Any
+    topic: str | None, body: str, headers: str | None, is_accepted: int, *spare: Any
 ) -> Received:
-    return Received(topic, body, headers, Spare(*spare), bool(is_valid))
+    return Received(topic, body, headers, Spare(*spare), bool(is_accepted))
