@@ -23,6 +23,7 @@ from benchmarks.measure import ROOT, Figure, alternate, percentile
 from benchmarks.setting import Setting
 from bus import Bus as LocalBus
 from certificates import Authority
+from datanommer.models.spool import Spool
 
 #: The key of the configuration that names the file which says how many messages came so far.
 COUNT_KEY = "benchmarks.count_file"
@@ -123,10 +124,10 @@ def ending(_: Setting) -> Iterator[Figure]:
     """From SIGTERM to the end of a hub that has a flood in its memory, all of which it keeps."""
     for signed in (False, True):
         with tempfile.TemporaryDirectory(prefix="datanommer-benchmarks-") as folder:
-            yield _ending(Path(folder), signed=signed)
+            yield from _ending(Path(folder), signed=signed)
 
 
-def _ending(folder: Path, *, signed: bool) -> Figure:
+def _ending(folder: Path, *, signed: bool) -> Iterator[Figure]:
     authority = Authority(folder)
     authority.issue("shell.test")
     config = authority.config if signed else {}
@@ -142,8 +143,12 @@ def _ending(folder: Path, *, signed: bool) -> Figure:
         start = time.perf_counter()
         hub.end()
         took = time.perf_counter() - start
+        spool = Spool(hub.folder / "spool")
+        kept = spool.waiting().messages
+        spool.close()
     what = f"hub told to end in a flood of {_BACKLOG:,}{', signed' if signed else ''}"
-    return Figure(what, took, "s", limit=10)
+    yield Figure(what, took, "s", limit=10)
+    yield Figure(f"{what}: on the disk after that", kept, "messages")
 
 
 def _latencies(url: str, bus: Bus, send: Callable[[dict[str, Any]], None]) -> list[float]:
@@ -176,7 +181,7 @@ class _Hub(LocalBus):
         """Tell the hub to end, and wait until it has."""
         (daemon,) = self._daemons
         daemon.send(signal.SIGTERM)
-        daemon.exit_code()
+        assert daemon.exit_code() == 0, daemon.log
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import zmq
 
 from bus import Archive, Bus, eventually, happens
 from certificates import PAST, Authority
+from datanommer.models.spool import Spool, damaged
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from shell import Run, script
 
@@ -143,21 +144,23 @@ def test_only_messages_with_a_good_signature_are_stored(
     assert len(archive.messages()) == 1
 
 
+@pytest.mark.parametrize("from_the_start", [False, True])
 def test_where_a_revocation_list_has_run_out_messages_wait_for_a_new_one(
-    bus: Bus, archive: Archive, tmp_path: Path
+    bus: Bus, archive: Archive, tmp_path: Path, from_the_start: bool
 ) -> None:
     folder = tmp_path / "pki"
     folder.mkdir()
     authority = Authority(folder)
     authority.issue("shell.test")
     bus.config.update(authority.config)
+    if from_the_start:
+        authority.revoke(valid=PAST)
     hub = bus.start_hub()
     authority.revoke(valid=PAST)
     time.sleep(1.5)  # the file is looked at once a second
     sent = [authority.sign(envelope(), "shell.test") for _ in range(20)]
     bus.publisher.publish(*sent)
-    hub.wait_until_it_says("CRITICAL")
-    assert "messages wait in the spool: No signature can be validated: The CRL" in hub.log
+    hub.wait_until_it_says("messages wait in the spool: Signatures cannot be validated: The CRL")
     assert archive.messages() == []
     authority.revoke()
     archive.wait_for(sent[-1])
@@ -166,7 +169,7 @@ def test_where_a_revocation_list_has_run_out_messages_wait_for_a_new_one(
     assert [message.body for message in archive.messages()] == [
         message["body"] for message in (*sent, last)
     ]
-    assert hub.log.count("CRITICAL") == 1
+    assert hub.log.count("CRITICAL") == 1 + from_the_start
 
 
 def test_users_and_packages_are_those_that_fedmsg_meta_finds(bus: Bus, archive: Archive) -> None:
@@ -432,3 +435,29 @@ def _publish_until_stored(command: list[str], bus: Bus, archive: Archive) -> Non
         return happens(lambda: len(archive.messages()) > before, 5)
 
     eventually(arrives, "a message")
+
+
+def test_a_spool_that_is_damaged_is_set_aside_and_the_hub_goes_on(
+    quiet_bus: Bus, tmp_path: Path
+) -> None:
+    quiet_bus.config["datanommer.sqlalchemy.url"] = NOWHERE
+    quiet_bus.config["datanommer.spool_min_free_bytes"] = 0
+    hub = quiet_bus.start_hub()
+    folder = tmp_path / "spool"
+
+    def waiting() -> list[str]:
+        spool = Spool(folder, min_free_bytes=0)
+        found = [json.loads(received.body)["msg_id"] for _, received in spool.first(1000)]
+        spool.close()
+        return found
+
+    quiet_bus.publisher.publish(first := envelope(msg="x" * 100_000))
+    eventually(lambda: waiting() == [first["body"]["msg_id"]], "the first to be on the disk")
+    for file in folder.iterdir():
+        with file.open("r+b") as content:
+            content.write(b"no database at all" * (file.stat().st_size // 18))
+    quiet_bus.publisher.publish(second := envelope())
+    hub.wait_until_it_says("It is kept as")
+    eventually(lambda: waiting() == [second["body"]["msg_id"]], "the second to be on the disk")
+    assert len(damaged(folder)) == 1
+    assert "Traceback" not in hub.log

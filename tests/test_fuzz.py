@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bus import Archive, Bus
 from datanommer.models import add_all, session
+from datanommer.models.insert import COPY_FROM
 from datanommer.models.schema import Message, Rejected
 from envelopes import envelope
 
@@ -56,18 +57,31 @@ def kept() -> int:
 
 @pytest.mark.usefixtures("archive")
 class TestStore:
-    @given(st.lists(BODIES, max_size=20))
+    @given(st.lists(BODIES, max_size=20), st.sampled_from((0, COPY_FROM)))
     @settings(
         max_examples=100,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
-    def test_a_batch_of_anything_is_kept_whole(self, bodies: list[dict[str, Any]]) -> None:
+    def test_a_batch_of_anything_is_kept_whole(
+        self, bodies: list[dict[str, Any]], more: int
+    ) -> None:
         before = kept()
+        last = session.scalar(sa.select(sa.func.coalesce(sa.func.max(Message.id), 0)))
         batch = [{"topic": "org.example.dev.fuzz.x", "body": numbered(body)} for body in bodies]
+        # So that both COPY and INSERT are tried.
+        batch += [envelope() for _ in range(more)]
         counts = add_all(batch)
         assert counts.stored + counts.rejected + counts.duplicates == len(batch)
         assert kept() - before == counts.stored + counts.rejected
+        sent = {json.dumps(each["body"], sort_keys=True) for each in batch}
+        # As text, because -0.0 == 0.0 and 1.0 == 1.
+        stored = [
+            json.dumps(each.body, sort_keys=True)
+            for each in session.query(Message).filter(Message.id > last)
+        ]
+        assert len(stored) == counts.stored
+        assert set(stored) <= sent
 
     @given(st.lists(JSON, max_size=20))
     @settings(

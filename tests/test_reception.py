@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from certificates import PAST, Authority
-from datanommer.models.errors import AuthorityOutdated
+from certificates import NOW, PAST, Authority
+from datanommer.models.errors import SignaturesUnknown
 from datanommer.models.message import Row
-from datanommer.models.reception import Received, Receiver
-from datanommer.models.signatures import Validator
+from datanommer.models.reception import Received, Receiver, Refused, Spare
 from datanommer.models.spool import Spool
 from datanommer.models.store import Reject
 from envelopes import envelope, received, without
@@ -23,13 +23,13 @@ TOPIC = "org.example.dev.demo.hello"
 
 
 def row(handed_over: Received) -> Row:
-    item = Receiver().item(handed_over)
+    item = Receiver({}).item(handed_over)
     assert isinstance(item, Row)
     return item
 
 
 def reject(handed_over: Received) -> Reject:
-    item = Receiver().item(handed_over)
+    item = Receiver({}).item(handed_over)
     assert isinstance(item, Reject)
     return item
 
@@ -99,54 +99,89 @@ class TestSignatures:
         return authority
 
     @pytest.fixture
-    def refused(self) -> list[tuple[str, Any, Any]]:
-        return []
-
-    @pytest.fixture
-    def receiver(self, authority: Authority, refused: list[tuple[str, Any, Any]]) -> Receiver:
-        validator = Validator(authority.config, keep_for=0)
-        return Receiver(validator, lambda *about: refused.append(about))
+    def receiver(self, authority: Authority) -> Receiver:
+        return Receiver(authority.config)
 
     def test_what_is_signed_is_stored(self, authority: Authority, receiver: Receiver) -> None:
         came = received(authority.sign(envelope(), "shell.test"))
         assert isinstance(receiver.item(came), Row)
         assert came.is_accepted
 
-    def test_what_is_not_is_told_and_not_stored(
-        self, receiver: Receiver, refused: list[tuple[str, Any, Any]]
-    ) -> None:
+    def test_what_is_not_is_refused(self, receiver: Receiver) -> None:
         sent = envelope()
-        assert receiver.item(received(sent)) is None
-        assert receiver.item(Received(TOPIC, "[" * 100_000)) is None
-        assert refused == [
-            ("unsigned", sent["body"]["msg_id"], sent["topic"]),
-            ("the message nests deeper than 500 levels", None, TOPIC),
-        ]
+        unsigned, deep = received(sent), Received(TOPIC, "[" * 100_000)
+        assert receiver.items([unsigned, deep]) == (
+            [],
+            [
+                Refused("unsigned", sent["body"]["msg_id"], sent["topic"]),
+                Refused("the message nests deeper than 500 levels", None, TOPIC),
+            ],
+        )
 
-    def test_what_was_found_to_be_valid_is_not_asked_again(self, receiver: Receiver) -> None:
+    def test_what_was_accepted_is_not_asked_again(self, receiver: Receiver) -> None:
         came = received(envelope())
         came.is_accepted = True
         assert isinstance(receiver.item(came), Row)
 
-    def test_nothing_is_refused_while_the_revocation_list_has_run_out(
-        self, authority: Authority, receiver: Receiver, refused: list[tuple[str, Any, Any]]
-    ) -> None:
-        came = received(authority.sign(envelope(), "shell.test"))
-        authority.revoke(valid=PAST)
-        with pytest.raises(AuthorityOutdated, match=r"crl\.pem is valid from"):
-            receiver.item(came)
-        assert receiver.item(received(envelope())) is None  # it would be refused anyhow
-        authority.revoke()
+    def test_what_was_accepted_without_being_asked_stays_accepted(self, receiver: Receiver) -> None:
+        came = received(envelope())
+        Receiver({}).item(came)
         assert isinstance(receiver.item(came), Row)
-        assert [reason for reason, *_ in refused] == ["unsigned"]
+
+    def test_nothing_signed_is_refused_while_the_revocation_list_has_run_out(
+        self, authority: Authority
+    ) -> None:
+        authority.revoke(valid=PAST)
+        came = received(authority.sign(envelope(), "shell.test"))
+        with pytest.raises(SignaturesUnknown, match=r"crl\.pem is valid from"):
+            Receiver(authority.config).item(came)
+        assert isinstance(Receiver(authority.config).item(received(envelope())), Refused)
+        authority.revoke()
+        assert isinstance(Receiver(authority.config).item(came), Row)
+
+    def test_a_certificate_that_ends_while_a_message_waits_was_good_when_it_came(
+        self, tmp_path: Path
+    ) -> None:
+        authority = Authority(tmp_path, valid=(PAST[0], NOW[1]))
+        authority.issue("ended.test", PAST)
+        signed = authority.sign(envelope(), "ended.test")
+        then = (PAST[0] + timedelta(hours=1)).timestamp()
+        assert isinstance(Receiver(authority.config).item(received(signed)), Refused)
+        for moment, kind in ((then, Row), (time.time(), Refused), (0, Refused)):
+            waited = received(signed)
+            waited.spare = Spare(moment, "x")
+            assert isinstance(Receiver(authority.config).item(waited), kind), moment
+
+    def test_a_certificate_that_was_revoked_while_a_message_waited_is_refused(
+        self, authority: Authority
+    ) -> None:
+        waited = received(authority.sign(envelope(), "shell.test"))
+        waited.spare = Spare(time.time(), "x")
+        authority.revoke("shell.test")
+        assert isinstance(Receiver(authority.config).item(waited), Refused)
+
+    def test_while_gpg_cannot_be_run_nothing_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        gpg = tmp_path / "gpg"
+        gpg.touch(mode=0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        receiver = Receiver(
+            {"validate_signatures": True, "crypto_validate_backends": ["gpg"], "gpg_home": "/"}
+        )
+        gpg.unlink()
+        signed = envelope(crypto="gpg", signature="bm9uZQ==")
+        with pytest.raises(SignaturesUnknown, match="gpg cannot be run"):
+            receiver.item(received(signed))
 
     def test_a_spool_is_drained_of_what_is_signed_alone(
         self, authority: Authority, archive: str, run: Run, tmp_path: Path
     ) -> None:
         spool = Spool(tmp_path / "spool", min_free_bytes=0)
-        valid = received(envelope())
-        valid.is_accepted = True
-        spool.put([received(authority.sign(envelope(), "shell.test")), received(envelope()), valid])
+        accepted = received(envelope())
+        accepted.is_accepted = True
+        signed = received(authority.sign(envelope(), "shell.test"))
+        spool.put([signed, received(envelope()), accepted])
         file = tmp_path / "config.py"
         config = {**authority.config, "datanommer.spool_dir": str(spool.folder)}
         file.write_text(f"config = {config!r}")

@@ -436,11 +436,18 @@ class TestAConfigurationThatCannotWork:
         for kind in (Validator, ArchiveValidator):
             assert "is not of the CA" in advice({**authority.config, "crl_location": crl}, kind)
 
-    def test_is_one_whose_crl_has_ended(self, own_authority: Authority) -> None:
+    def test_is_not_one_whose_crl_has_ended_because_there_will_be_another(
+        self, own_authority: Authority
+    ) -> None:
         own_authority.revoke(valid=PAST)
-        said = advice(own_authority.config)
-        assert "The CRL" in said
+        validator = Validator(own_authority.config)
+        said = validator.outdated()
+        assert said is not None
+        assert said.startswith("The CRL")
         assert f"to {PAST[1]:%Y-%m-%d}" in said
+        assert validator.validate(signed(own_authority)) is not None
+        own_authority.revoke()
+        assert Validator(own_authority.config).outdated() is None
 
     def test_is_one_with_an_unknown_backend(self, authority: Authority) -> None:
         said = advice({**authority.config, "crypto_validate_backends": ["x509", "rot13"]})

@@ -19,7 +19,7 @@ from datanommer.models import Message, session
 from datanommer.models.errors import SpoolDamaged, SpoolFull
 from datanommer.models.reception import Received, Receiver
 from datanommer.models.schema import Rejected
-from datanommer.models.spool import Spool, configured
+from datanommer.models.spool import Spool, configured, damaged, set_aside
 from envelopes import envelope, received, without
 from shell import Run
 
@@ -40,7 +40,8 @@ BATCH = [
     Received("deep", "[" * 100_000),
     Received("w\u00f6rld", "no JSON \u20ac"),
 ]
-ITEMS = [Receiver().item(each) for each in BATCH]
+RECEIVER = Receiver({})
+ITEMS = [RECEIVER.item(each) for each in BATCH]
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def items_of(spool: Spool) -> list[Any]:
-    return [Receiver().item(each) for _, each in spool.first(10**9)]
+    return [RECEIVER.item(each) for _, each in spool.first(10**9)]
 
 
 def assert_that_all_wait(spool: Spool, items: list[Any] = ITEMS) -> None:
@@ -88,7 +89,12 @@ class TestSpool:
         spool.put(large)
         with pytest.raises(SpoolFull, match=r"datanommer\.spool_max_bytes"):
             spool.put(large * 5)
-        assert items_of(spool) == [Receiver().item(each) for each in large]
+        assert items_of(spool) == [RECEIVER.item(each) for each in large]
+
+    def test_counts_bytes_and_not_characters(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path, max_bytes=200_000, min_free_bytes=0)
+        with pytest.raises(SpoolFull):
+            spool.put([Received("t", "\u20ac" * 100_000)])
 
     def test_takes_more_again_when_some_is_stored(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path, max_bytes=400_000, min_free_bytes=0)
@@ -128,6 +134,14 @@ class TestSpool:
         assert again.waiting().messages == 0
         (aside,) = spool.folder.glob("*.damaged-*")
         assert aside.read_bytes().startswith(b"no database")
+
+    def test_what_was_set_aside_before_stays(self, spool: Spool) -> None:
+        spool.close()
+        contents = [f"no database {number}" * 1000 for number in range(3)]
+        for content in contents:
+            spool.file.write_text(content)
+            set_aside(spool.folder)
+        assert sorted(file.read_text() for file in damaged(spool.folder)) == contents
 
     def test_a_kill_in_the_middle_loses_only_what_was_not_accepted(self, tmp_path: Path) -> None:
         code = """if True:
@@ -177,7 +191,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def drain(self, number: int) -> None:
         waiting = self.spool.first(number)
         if waiting:
-            self.stored += [Receiver().item(each) for _, each in waiting]
+            self.stored += [RECEIVER.item(each) for _, each in waiting]
             self.spool.remove(waiting[-1][0])
 
     @rule(number=st.integers(1, 5))

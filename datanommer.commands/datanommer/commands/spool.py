@@ -16,7 +16,6 @@ from datanommer.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from datanommer.models.reception import Receiver
     from datanommer.models.spool import Spool
 
 _BATCH = 1000
@@ -63,38 +62,25 @@ def status(spool_dir: Path | None, config_filename: str | None) -> None:
 def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) -> None:
     """Store what waits, oldest first.
 
-    A hub may run meanwhile: nothing is lost or stored twice.
+    A hub may run meanwhile: nothing is lost or stored twice. Where the fedmsg configuration asks
+    for signatures, a message without a good one is not stored, but told on standard error.
     """
-    from datanommer.models import store
+    from datanommer.models import configuration, store
+    from datanommer.models.reception import Receiver
 
     bind(url, config_filename)
     _, spool = _open(spool_dir, config_filename)
     counts = store.Counts()
-    receiver = _receiver(config_filename)
     try:
-        while spool and (waiting := spool.first(_BATCH)):
-            items = (receiver.item(received) for _, received in waiting)
-            counts = counts.plus(store.store([item for item in items if item is not None]))
+        receiver = Receiver(configuration.load(config_filename)) if spool else None
+        while spool and receiver and (waiting := spool.first(_BATCH)):
+            items, refused = receiver.items(received for _, received in waiting)
+            counts = counts.plus(store.store(items))
             spool.remove(waiting[-1][0])
+            for each in refused:
+                click.echo(f"Refused: {each}", err=True)
     finally:
         click.echo(str(counts))
-
-
-def _receiver(config_filename: str | None) -> Receiver:
-    """What makes of a message what is to be stored, as the hub does."""
-    from datanommer.models import configuration
-    from datanommer.models.reception import Receiver
-
-    config = configuration.load(config_filename)
-    if not config.get("validate_signatures"):
-        return Receiver()
-    from datanommer.models.signatures import Validator
-
-    return Receiver(Validator(config), _refuse)
-
-
-def _refuse(reason: str, msg_id: object, topic: object) -> None:
-    click.echo(f"Refused: {reason} (msg_id {msg_id!r}, topic {topic!r})", err=True)
 
 
 @main.command()

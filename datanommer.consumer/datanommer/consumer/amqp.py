@@ -22,7 +22,7 @@ from fedora_messaging.message import Message
 from twisted.internet import reactor
 
 from datanommer.consumer import connection
-from datanommer.consumer.lines import Lines, name
+from datanommer.consumer.lines import Lines
 from datanommer.models import configuration, extraction, fedora_messaging, migrations, store
 from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
@@ -98,8 +98,7 @@ class Callback:
         return True
 
     def _log_reject(self, reject: store.Reject) -> None:
-        which = name(reject.msg_id, reject.topic)
-        self._lines.warning("Rejected (%s): %s: %s", reject.kind, which, reject.reason)
+        self._lines.warning("Rejected %s", reject)
 
 
 def _line(message: Message) -> dict[str, Any]:

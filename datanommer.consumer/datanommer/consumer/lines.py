@@ -22,7 +22,7 @@ class Lines:
         self._log = log
         self._a_minute = a_minute
         self._lock = threading.Lock()
-        self._minutes: dict[str, tuple[float, int]] = {}
+        self._minutes: dict[tuple[int, str], tuple[float, int]] = {}
 
     def warning(self, text: str, *arguments: Any) -> None:
         """Log at WARNING; `text` is what makes two lines the same."""
@@ -35,21 +35,11 @@ class Lines:
     def _line(self, level: int, text: str, arguments: tuple[Any, ...]) -> None:
         now = time.monotonic()
         with self._lock:
-            began, number = self._minutes.get(text, (now, 0))
+            began, number = self._minutes.get((level, text), (now, 0))
             if now - began >= _MINUTE:
                 left_out, began, number = number - self._a_minute, now, 0
                 if left_out > 0:
                     self._log.log(level, "... and %s more like the following", left_out)
-            self._minutes[text] = began, number + 1
+            self._minutes[level, text] = began, number + 1
         if number < self._a_minute:
             self._log.log(level, text, *arguments)
-
-
-def name(msg_id: Any, topic: Any) -> str:
-    """Which message it is, for the log: never its content, and no more than a line."""
-    return f"msg_id {_shown(msg_id)}, topic {_shown(topic)}"
-
-
-def _shown(value: Any) -> str:
-    # What is refused may have anything for an id.
-    return repr(value[:200]) if isinstance(value, str) else type(value).__name__

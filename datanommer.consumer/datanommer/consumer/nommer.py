@@ -15,15 +15,12 @@ from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
 
 from datanommer.consumer import connection, settings, shutdown
-from datanommer.consumer.lines import Lines, name
 from datanommer.consumer.writer import Examined, Writer
 from datanommer.models import extraction, spool
 from datanommer.models.errors import DatanommerError, NotStorable
 from datanommer.models.pipeline import Pipeline
-from datanommer.models.reception import Received, Receiver
-from datanommer.models.signatures import Validator
+from datanommer.models.reception import SIGNATURES_KEY, Received, Receiver
 
-_SIGNATURES_KEY = "validate_signatures"
 # Below the logger of fedmsg: wherever a configuration sends the hub's log, this goes there too.
 log = logging.getLogger("fedmsg.consumers.datanommer")
 
@@ -74,32 +71,34 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def _prepare(self, config: Mapping[str, Any]) -> None:
         self.topic = settings.topics(config)
         self._batch_size = settings.batch_size(config)
-        self._invalid = 0
-        self._lines = Lines(log)
         self._listens_until: float | None = None
         self._is_stopping = False
         self._ended = threading.Semaphore(0)  # a time for each worker that has
-        validator = self._make_validator(config)
+        receiver = self._make_receiver(config)
         # Here, and not with the first message: several worker threads would race for it.
         extraction.configure(config)
         engine, waiting = connection.bind(config, log), spool.configured(config)
         # Before there is a thread of ours: one that does not hold them would be given them.
         shutdown.hold_signals()
-        receiver = Receiver(validator, self._log_refused)
         self._writer = Writer(engine, waiting, receiver, self._batch_size)
 
-    def _make_validator(self, config: Mapping[str, Any]) -> Validator | None:
-        if config.get(_SIGNATURES_KEY):
-            return Validator(config)
-        if config.get(_SIGNATURES_KEY) is None:
+    def _make_receiver(self, config: Mapping[str, Any]) -> Receiver:
+        receiver = Receiver(config)
+        if outdated := receiver.outdated():
+            log.critical(
+                "Signatures cannot be validated: %s. Messages wait in the spool until the current "
+                "one is there; nothing need be restarted.",
+                outdated,
+            )
+        if config.get(SIGNATURES_KEY) is None:
             # fedmsg would look it up in vain, after it has subscribed.
             self.validate_signatures = False
             log.warning(
                 "Signatures are not validated: the fedmsg configuration does not say whether "
                 "they should be. Set %s there.",
-                _SIGNATURES_KEY,
+                SIGNATURES_KEY,
             )
-        return None
+        return receiver
 
     def _consume(self, message: Any) -> bool | None:
         """Take a message from the bus; it is read and validated when its turn has come.
@@ -134,7 +133,8 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                     batch = self._take()
                     start = time.time()
                     is_last = batch[-1] is _END
-                    pipeline.begin(self._examine(batch[:-1] if is_last else batch), start)
+                    examined = self._examine(batch[:-1] if is_last else batch)
+                    pipeline.begin(examined, time.time() - start)
         finally:
             self._ended.release()
 
@@ -153,32 +153,40 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         """
         start = time.time()
         examined = self._examine([message])
-        self._keep(examined, start)
+        self._keep(examined, time.time() - start)
         return bool(examined.received)
 
     def _examine(self, messages: list[Any]) -> Examined:
         self.headcount_out += len(messages)
         return self._writer.examine([Received.of(message) for message in messages])
 
-    def _keep(self, batch: Examined, start: float) -> None:
+    def _keep(self, batch: Examined, spent: float) -> None:
         """Keep a batch, with what moksha and fedmsg note down for each message.
 
         Args:
-            start: when it was taken, in epoch seconds.
+            spent: how long it took to examine it, in seconds.
         """
         if not batch.received:
             return
+        start = time.time()
         # The status file holds one message. Until a batch is stored that is its first, from
         # which on fedmsg fetches again what a crash may have lost.
-        _note(self.pre_consume, batch.received[0])
+        self._note(self.pre_consume, batch.received[0])
         if self._writer.write(batch):
-            _note(self.post_consume, batch.received[-1])
+            self._note(self.post_consume, batch.received[-1])
         number = len(batch.received)
-        self._times.extend([(time.time() - start) / number] * number)
+        self._times.extend([(spent + time.time() - start) / number] * number)
 
-    def _log_refused(self, reason: str, msg_id: Any, topic: Any) -> None:
-        self._invalid += 1
-        self._lines.warning("Refused: %s (%s)", reason, name(msg_id, topic))
+    def _note(self, note: Callable[[dict[str, Any]], None], received: Received) -> None:
+        """Let fedmsg note in its status file, if there is one, how far the hub is."""
+        if not self.status_filename:
+            return
+        try:
+            note(received.envelope())
+        except NotStorable:
+            pass  # fedmsg could not read it again either
+        except Exception as error:  # noqa: BLE001  moksha would log the whole message
+            log.error("The status file cannot be written: %s", error)  # noqa: TRY400
 
     def consume(self, message: Any) -> None:
         """Keep one message.
@@ -212,7 +220,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             self._ended.acquire()
         # What a thread of fedmsg fetched from datagrepper may have come after the end.
         late = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
-        self._keep(self._examine([each for each in late if each is not _END]), time.time())
+        self._keep(self._examine([each for each in late if each is not _END]), 0)
         self._writer.close()
 
     @property
@@ -225,19 +233,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if self._initialized:
             told["datanommer"] = {
                 **self._writer.counts._asdict(),
-                "invalid": self._invalid,
+                "invalid": self._writer.refused,
                 "spooled": self._writer.spooled,
                 "waiting": self._writer.waiting,
                 "lost": self._writer.lost,
             }
         return told
-
-
-def _note(note: Callable[[dict[str, Any]], None], received: Received) -> None:
-    """Let fedmsg note in its status file, if there is one, how far the hub is."""
-    try:
-        note(received.envelope())
-    except NotStorable:
-        pass  # fedmsg could not read it again either
-    except Exception as error:  # noqa: BLE001  moksha would log the whole message
-        log.error("The status file cannot be written: %s", error)  # noqa: TRY400

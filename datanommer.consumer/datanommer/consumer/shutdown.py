@@ -95,9 +95,11 @@ def _finish(consumer: Nommer) -> Deferred[None]:
     done: Deferred[None] = Deferred()
 
     def finish() -> None:
-        _hurry(consumer)  # where it was no signal that ends the hub
-        consumer.finish()
-        reactor.callFromThread(done.callback, None)
+        try:
+            _hurry(consumer)  # where it was no signal that ends the hub
+            consumer.finish()
+        finally:
+            reactor.callFromThread(done.callback, None)
 
     threading.Thread(target=finish, name="datanommer-finish", daemon=True).start()
     return done

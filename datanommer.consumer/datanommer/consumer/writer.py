@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import psycopg2
 import sqlalchemy as sa
 
-from datanommer.consumer.lines import Lines, name
+from datanommer.consumer.lines import Lines
 from datanommer.models import migrations, store
 from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
-from datanommer.models.errors import AuthorityOutdated, DatanommerError, SpoolDamaged, SpoolFull
-from datanommer.models.reception import Received, Receiver
+from datanommer.models.errors import DatanommerError, SignaturesUnknown, SpoolDamaged
+from datanommer.models.reception import Received, Receiver, Refused
 from datanommer.models.spool import Spool, set_aside
 from datanommer.models.store import Item, Reject
 
@@ -45,12 +45,12 @@ class Examined:
     Attributes:
         received: what is to be kept of it.
         items: the same, ready for the database; None where not all of it was examined.
-        error: why not, if it was not for lack of time.
+        error: what kept it from being examined, if anything did.
     """
 
     received: Sequence[Received]
     items: Sequence[Item] | None
-    error: AuthorityOutdated | None = None
+    error: Exception | None = None
 
 
 class Writer:
@@ -79,6 +79,7 @@ class Writer:
         self._lines = Lines(log)
         self._states = Lines(log, a_minute=1)
         self.counts = store.Counts()
+        self.refused = 0
         self.spooled = 0
         self.lost = 0
         self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
@@ -96,7 +97,13 @@ class Writer:
             return 0
 
     def examine(self, batch: Sequence[Received]) -> Examined:
-        """Read a batch, check its signatures, and work out its rows; nothing is raised."""
+        """Read a batch, check its signatures, and work out its rows; nothing is raised.
+
+        What only the spool will have need not be examined, but that nobody may fill it with what
+        is not signed.
+        """
+        if not (self._is_direct or self._receiver.validates):
+            return Examined(batch, None)
         kept: list[Received] = []
         items: list[Item] = []
         for place, received in enumerate(batch):
@@ -104,9 +111,11 @@ class Writer:
                 return Examined([*kept, *batch[place:]], None)
             try:
                 item = self._receiver.item(received)
-            except AuthorityOutdated as error:
+            except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                 return Examined([*kept, *batch[place:]], None, error)
-            if item is not None:
+            if isinstance(item, Refused):
+                self._tell_refused([item])
+            else:
                 kept.append(received)
                 items.append(item)
         return Examined(kept, items)
@@ -155,8 +164,7 @@ class Writer:
         self._spool.close()
 
     def _log_reject(self, reject: Reject) -> None:
-        which = name(reject.msg_id, reject.topic)
-        self._lines.warning("Rejected (%s): %s: %s", reject.kind, which, reject.reason)
+        self._lines.warning("Rejected %s", reject)
 
     def _store(self, batch: Sequence[Item], seconds: float) -> None:
         if not batch:
@@ -182,7 +190,7 @@ class Writer:
         with self._lock:
             if self._is_direct:
                 self._is_direct = False
-                if not isinstance(error, AuthorityOutdated):  # which the drainer tells
+                if not isinstance(error, SignaturesUnknown):  # which the drainer tells
                     log.warning(
                         "The database does not take messages: %s. They wait in %s.",
                         _reason(error),
@@ -193,16 +201,17 @@ class Writer:
 
     def _put(self, batch: Sequence[Received]) -> bool:
         try:
-            self._spool.put(batch)
-        except SpoolDamaged as error:
-            self._replace_spool(error)
-            return False
-        except SpoolFull as error:
+            try:
+                self._spool.put(batch)
+            except SpoolDamaged as error:
+                self._replace_spool(error)
+                self._spool.put(batch)
+        except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
             self._states.critical(
                 "Messages wait in memory alone, %s of them here and more in the queue of the hub: "
-                "the database is away, and %s",
+                "they cannot be stored now, and the spool does not take them: %s",
                 len(batch),
-                error,
+                _reason(error),
             )
             return False
         self.spooled += len(batch)
@@ -218,13 +227,13 @@ class Writer:
     def _store_at_last(self, batch: Examined) -> bool:
         """Try the database once more, because nothing else is left; tell if that fails too."""
         try:
-            items = self._items(batch.received) if batch.items is None else batch.items
+            items = self._receiver.items(batch.received)[0] if batch.items is None else batch.items
             store.store(items, Deadline(_LAST_SECONDS), self._log_reject)
         except Exception as error:  # noqa: BLE001  it is lost, whatever the reason
             self.lost += len(batch.received)
             log.critical(
-                "Lost %s messages at the end of the hub: the spool takes no more, and neither "
-                "does the database: %s. %s were lost in all.",
+                "Lost %s messages at the end of the hub: they cannot be stored, and the spool "
+                "takes no more: %s. %s were lost in all.",
                 len(batch.received),
                 _reason(error),
                 self.lost,
@@ -232,9 +241,11 @@ class Writer:
             return False
         return True
 
-    def _items(self, batch: Sequence[Received]) -> list[Item]:
-        items = (self._receiver.item(received) for received in batch)
-        return [item for item in items if item is not None]
+    def _tell_refused(self, refused: Sequence[Refused]) -> None:
+        with self._counting:
+            self.refused += len(refused)
+        for each in refused:
+            self._lines.warning("Refused: %s", each)
 
     def _drain(self) -> None:
         pause = _FIRST_PAUSE
@@ -249,7 +260,7 @@ class Writer:
             except Exception as error:  # noqa: BLE001  nobody would store what waits any more
                 self._engine.dispose()
                 tell = self._states.warning
-                if isinstance(error, AuthorityOutdated):
+                if isinstance(error, SignaturesUnknown):
                     tell = self._states.critical
                 tell("%s messages wait in the spool: %s", self.waiting, _reason(error))
                 # What is too much for the database at once may go in smaller pieces.
@@ -263,8 +274,10 @@ class Writer:
             return False
         waiting = self._spool.first(number)
         if waiting:
-            self._store(self._items([received for _, received in waiting]), _DRAIN_SECONDS)
+            items, refused = self._receiver.items([received for _, received in waiting])
+            self._store(items, _DRAIN_SECONDS)
             self._spool.remove(waiting[-1][0])
+            self._tell_refused(refused)
             return True
         with self._lock:
             # Nothing can come in now, so this is the end of what waits.
@@ -273,7 +286,7 @@ class Writer:
                 self._away.clear()
         if self._is_direct:
             self._spool.shrink()
-            log.warning("The database takes messages again; all that waited is stored.")
+            log.warning("Messages go into the database again; all that waited is stored.")
         return not self._is_direct
 
 

@@ -36,8 +36,15 @@ class EmbeddedError(DatabaseUnavailable):
     """The embedded PostgreSQL cannot be started, stopped or reached."""
 
 
-class AuthorityOutdated(DatanommerError):
-    """The CA certificate or the CRL has run out: no signature can be validated until it is new."""
+class SignaturesUnknown(DatanommerError):
+    """It cannot be told now whether signatures are good; says why.
+
+    Args:
+        reason: why, and what to do.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Signatures cannot be validated: {reason}")
 
 
 class SpoolFull(DatanommerError):

@@ -239,6 +239,16 @@ def received(row: Row) -> dict[str, Any]:
     return restore_envelope(columns, None if row.extra is None else json.loads(row.extra))
 
 
+def which(msg_id: Any, topic: Any) -> str:
+    """Which message it is, for people: never its content, and no more than a line."""
+    return f"msg_id {_quoted(msg_id)}, topic {_quoted(topic)}"
+
+
+def _quoted(value: Any) -> str:
+    # What is refused may have anything for an id.
+    return repr(value[:200]) if isinstance(value, str) else type(value).__name__
+
+
 def as_utc(moment: datetime) -> datetime:
     """The aware datetime of one that may be naive, and then is in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -17,8 +17,8 @@ _SWITCH_SECONDS = 0.0002
 class Pipeline:
     """Does the second stage of a batch in a thread of its own, one batch after the other.
 
-    As a context, it waits at the end for the batch that was begun last. Threads of the process
-    then take turns more often, for good.
+    As a context, it waits at the end for the batch that was begun last. From when there is one on,
+    the threads of the process take turns more often.
 
     Args:
         work: the second stage.

@@ -6,21 +6,25 @@ it, to check its signature and to work out its row, is done when its turn has co
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datanommer.models import message, raw, store
-from datanommer.models.errors import AuthorityOutdated, NotStorable
+from datanommer.models.errors import NotStorable, SignaturesUnknown
 
 if TYPE_CHECKING:
-    from datanommer.models.signatures import Validator
+    from datanommer.models.signatures import ArchiveValidator, Validator
 
-#: The longest body that is kept whole, in characters; no row takes as much.
-MAX_BODY_LENGTH = 512 * 1024**2
+#: fedmsg's own key: whether only messages with a good signature are stored.
+SIGNATURES_KEY = "validate_signatures"
+#: The longest body that is kept whole, in characters. No row takes as much; SQLite takes no more
+#: than 10**9 bytes, and a character has up to four.
+MAX_BODY_LENGTH = 200 * 1024**2
 
 # As json.loads does it, with a decoder that is made once.
 _decode = json.JSONDecoder().decode
@@ -30,7 +34,7 @@ class Spare(NamedTuple):
     """What a message gets that comes without a time, the same however often it is tried.
 
     Attributes:
-        moment: when it was received, in epoch seconds.
+        moment: when it was first looked at, or put into the spool, in epoch seconds.
         unique: what makes an id of it, if it has none either.
     """
 
@@ -39,7 +43,7 @@ class Spare(NamedTuple):
 
     @classmethod
     def draw(cls) -> Spare:
-        """One for a message that is received now."""
+        """One for a message that comes now."""
         return cls(time.time(), str(uuid.uuid4()))
 
 
@@ -73,7 +77,7 @@ class Received:
             return cls(handed_over.topic, handed_over.body[:MAX_BODY_LENGTH])
         topic, headers = handed_over.get("topic"), handed_over.get("headers")
         return cls(
-            topic if isinstance(topic, str) else None,
+            topic.encode("utf-8", "replace").decode() if isinstance(topic, str) else None,
             raw.dumps(handed_over.get("body")).decode()[:MAX_BODY_LENGTH],
             None if headers is None else raw.dumps(headers).decode(),
         )
@@ -115,57 +119,100 @@ class Received:
         return store.reject(text.encode(), error)
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message whose signature does not allow it; `msg_id` and `topic` are whatever was sent."""
+
+    reason: str
+    msg_id: Any
+    topic: Any
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({message.which(self.msg_id, self.topic)})"
+
+
 class Receiver:
     """Makes of what was received what is to be stored; threads can share one.
 
     Args:
-        validator: of signatures; None where they are not asked for.
-        on_refused: called with why a message is not to be stored, its msg_id and its topic,
-            whatever those are.
+        config: the fedmsg configuration, which says whether signatures are asked for.
+
+    Raises:
+        ConfigurationError: they are, and none could be validated with that configuration.
     """
 
-    def __init__(
-        self,
-        validator: Validator | None = None,
-        on_refused: Callable[[str, Any, Any], object] = lambda *_: None,
-    ) -> None:
-        self._validator = validator
-        self._on_refused = on_refused
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self._validator: Validator | None = None
+        if config.get(SIGNATURES_KEY):
+            from datanommer.models.signatures import Validator
 
-    def item(self, received: Received) -> store.Item | None:
-        """What is to be stored of a message; None where its signature does not allow it.
+            self._validator = Validator(config)
+
+    @property
+    def validates(self) -> bool:
+        """Whether signatures are asked for."""
+        return self._validator is not None
+
+    def outdated(self) -> str | None:
+        """Which of the CA certificate and the CRL is not valid now, in words."""
+        return self._validator.outdated() if self._validator else None
+
+    def item(self, received: Received) -> store.Item | Refused:
+        """What is to be stored of a message.
 
         Raises:
-            AuthorityOutdated: it cannot be known whether its signature is good.
+            SignaturesUnknown: it cannot be told now whether its signature is good.
         """
+        asks = self.validates and not received.is_accepted
         try:
             envelope = received.envelope()
         except NotStorable as error:
-            if self._validator is None or received.is_accepted:
-                return received.as_reject(error)
-            self._on_refused(error.reason, None, received.topic)
-            return None
-        if self._validator is not None and not received.is_accepted:
-            refusal = _refusal(self._validator, envelope)
-            if refusal is not None:
-                body = envelope["body"]
-                self._on_refused(refusal, body.get("msg_id"), envelope["topic"])
-                return None
+            if asks:
+                return Refused(error.reason, None, received.topic)
+            return received.as_reject(error)
+        if asks and (reason := self._refusal(envelope, received.spare)):
+            return Refused(reason, envelope["body"].get("msg_id"), envelope["topic"])
         received.is_accepted = True
         return store.prepare(envelope, received.given(envelope))
 
+    def items(self, batch: Iterable[Received]) -> tuple[list[store.Item], list[Refused]]:
+        """What is to be stored of some messages, and those that are not.
 
-def _refusal(validator: Validator, envelope: Mapping[str, Any]) -> str | None:
-    body = envelope["body"]
-    if envelope["topic"] != body["topic"]:
-        return "the topics of envelope and body differ"
-    try:
-        reason = validator.validate(body)
-    except OSError as error:
-        return f"gpg cannot be run: {error.strerror}"
-    if reason is not None and "certificate" in body and (outdated := validator.outdated()):
-        raise AuthorityOutdated(
-            f"No signature can be validated: {outdated}. Put the current one there; nothing need "
-            "be restarted."
-        )
-    return reason
+        Raises:
+            SignaturesUnknown: of one of them, as for `item`.
+        """
+        found = [self.item(received) for received in batch]
+        refused = [each for each in found if isinstance(each, Refused)]
+        return [each for each in found if not isinstance(each, Refused)], refused
+
+    def _refusal(self, envelope: Mapping[str, Any], spare: Spare | None) -> str | None:
+        body = envelope["body"]
+        if envelope["topic"] != body["topic"]:
+            return "the topics of envelope and body differ"
+        # Before and after: what is looked at in between may be replaced in between.
+        outdated = self.outdated()
+        try:
+            reason = self._reason(body, spare)
+        except OSError as error:
+            raise SignaturesUnknown(f"gpg cannot be run: {error.strerror}.") from error
+        if reason is not None and "certificate" in body and (outdated or self.outdated()):
+            raise SignaturesUnknown(
+                f"{outdated or self.outdated()}. Put the current one there; nothing need be "
+                "restarted."
+            )
+        return reason
+
+    @functools.cached_property
+    def _late_validator(self) -> ArchiveValidator:
+        from datanommer.models.signatures import ArchiveValidator
+
+        return ArchiveValidator(self._config)
+
+    def _reason(self, body: Mapping[str, Any], spare: Spare | None) -> str | None:
+        assert self._validator is not None
+        reason = self._validator.validate(body)
+        if reason is not None and spare is not None and not self.outdated():
+            # It has waited: a certificate that has ended since was good when it came.
+            return self._late_validator.validate(body, spare.moment)
+        return reason

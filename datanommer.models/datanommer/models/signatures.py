@@ -94,7 +94,6 @@ class Validator:
         if "x509" in self._backends:
             _require_x509()
             self._source = AuthoritySource(config, keep_for)
-            self._require_usable()
 
     def validate(self, body: Mapping[str, Any]) -> str | None:
         """Why the message is not to be believed, in a few words; None where it is.
@@ -113,13 +112,16 @@ class Validator:
 
         While one is, every certificate is refused, as fedmsg does.
         """
-        if "x509" not in self._backends:
-            return None
         now = time.time()
-        for name, valid_from, valid_until in self._source.authority.parts:
+        for name, valid_from, valid_until in self._parts:
             if not valid_from <= now <= valid_until:
                 return f"{name} is valid from {_date(valid_from)} to {_date(valid_until)}"
         return None
+
+    @property
+    def _parts(self) -> list[tuple[str, float, float]]:
+        """The CA certificate and the CRL, and from when to when each is valid."""
+        return self._source.authority.parts if "x509" in self._backends else []
 
     def _reason(self, body: Mapping[str, Any], sent: float | None) -> str | None:
         try:
@@ -207,14 +209,6 @@ class Validator:
             return _Refused(now, expires, f"its certificate is refused: {reason}")
         return _trusted(certificate, authority, now, expires)
 
-    def _require_usable(self) -> None:
-        """Refuse to start where every message would be refused."""
-        if outdated := self.outdated():
-            raise ConfigurationError(
-                f"No signature can be validated: {outdated}. Put the current one there, or set "
-                "validate_signatures to False."
-            )
-
     def _reason_of_chain(self, certificate: x509.Certificate) -> str | None:
         """Why the certificate is not to be trusted, if so; this is fedmsg's own check."""
         authority = self._source.authority
@@ -237,6 +231,16 @@ class ArchiveValidator(Validator):
     Arguments and errors are those of `Validator`.
     """
 
+    def __init__(self, config: Mapping[str, Any], *, keep_for: float = KEEP_FOR) -> None:
+        super().__init__(config, keep_for=keep_for)
+        for name, _, valid_until in self._parts[1:]:
+            if valid_until < time.time():
+                log.warning(
+                    "%s ended on %s: certificates that were revoked later are not known.",
+                    name,
+                    _date(valid_until),
+                )
+
     def validate(self, body: Mapping[str, Any], sent: float | None = None) -> str | None:
         """Why the message is not to be believed, in a few words; None where it is.
 
@@ -248,15 +252,6 @@ class ArchiveValidator(Validator):
             OSError: gpg could not be run.
         """
         return self._reason(body, sent)
-
-    def _require_usable(self) -> None:
-        for name, _, valid_until in self._source.authority.parts[1:]:
-            if valid_until < time.time():
-                log.warning(
-                    "%s ended on %s: certificates that were revoked later are not known.",
-                    name,
-                    _date(valid_until),
-                )
 
     def _reason_of_chain(self, certificate: x509.Certificate) -> str | None:
         authority = self._source.authority

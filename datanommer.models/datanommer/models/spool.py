@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ class Spool:
             SpoolFull: it cannot be taken.
             SpoolDamaged: the file is damaged.
         """
-        self._require_room(sum(len(received.body) for received in batch))
+        self._require_room(sum(_bytes(received.body) for received in batch))
         with self._transaction() as connection:
             connection.executemany(
                 f"INSERT INTO received ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
@@ -223,7 +224,8 @@ class Spool:
             yield
         except OSError as error:
             raise SpoolFull(f"The spool {self.file} cannot be used: {error.strerror}.") from error
-        except sqlite3.OperationalError as error:  # locked, full, read-only, an I/O error
+        # Locked, full, read-only, an I/O error; and what is too long.
+        except (sqlite3.OperationalError, sqlite3.DataError) as error:
             raise SpoolFull(f"The spool {self.file} cannot be written: {error}.") from error
         except sqlite3.DatabaseError as error:
             raise SpoolDamaged(f"The spool {self.file} is damaged: {error}.") from error
@@ -274,12 +276,18 @@ def set_aside(folder: Path) -> Path:
     Returns:
         Where it is now.
     """
-    aside = folder / f"{_FILE}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    # Whatever else was set aside stays, even in the same second.
+    aside = folder / f"{_FILE}.damaged-{moment}-{uuid.uuid4().hex[:8]}"
     for suffix in ("", "-wal", "-shm"):
         file = folder / f"{_FILE}{suffix}"
         if file.exists():
             file.replace(f"{aside}{suffix}")
     return aside
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _columns_of(received: Received) -> tuple[Any, ...]:

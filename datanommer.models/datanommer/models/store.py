@@ -82,6 +82,9 @@ class Reject:
     msg_id: str | None
     topic: str | None
 
+    def __str__(self) -> str:
+        return f"({self.kind}): {message.which(self.msg_id, self.topic)}: {self.reason}"
+
 
 #: What a batch consists of.
 Item = Row | Reject
@@ -126,7 +129,7 @@ def prepare(envelope: Any, given: Mapping[str, Any] | None = None) -> Item:
 
     Args:
         envelope: what came, whatever it is; nothing is raised for it.
-        given: what `message.draw` gave to it before.
+        given: what `message.given_to` gave to it before.
     """
     try:
         return _row(envelope, given)
