@@ -19,10 +19,11 @@ import psycopg2
 import sqlalchemy as sa
 
 from datanommer.consumer.lines import Lines
-from datanommer.models import migrations, store
+from datanommer.models import insert, migrations, store
 from datanommer.models.database import reason
 from datanommer.models.deadline import Deadline
 from datanommer.models.errors import DatanommerError, SignaturesUnknown, SpoolDamaged
+from datanommer.models.message import Row
 from datanommer.models.reception import Received, Receiver, Refused
 from datanommer.models.spool import Spool, set_aside
 from datanommer.models.store import Item, Reject
@@ -118,6 +119,7 @@ class Writer:
             else:
                 kept.append(received)
                 items.append(item)
+        insert.write_ahead([item for item in items if isinstance(item, Row)])
         return Examined(kept, items)
 
     def write(self, batch: Examined) -> bool:

@@ -15,7 +15,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,6 +69,8 @@ class Row:
         packages: the names of the packages, likewise.
         from_amqp: whether it came over AMQP, where ids have no year: `datanommer.models.years`
             looks for it under those of other years.
+        line: what COPY is given of it, where that is written down already; see
+            `datanommer.models.insert`.
     """
 
     msg_id: str
@@ -88,6 +90,7 @@ class Row:
     users: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     from_amqp: bool = False
+    line: str | None = field(default=None, compare=False, repr=False)
 
 
 def categorize(topic: str) -> str:
