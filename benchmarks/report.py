@@ -1,14 +1,18 @@
-"""The figures of runs, as a table and a picture for people.
+"""The figures of runs, as tables and a picture for people.
 
 python -m benchmarks.report benchmarks/results/*.json    puts them into docs/performance.rst
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import platform
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,19 +87,38 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def table(runs: Sequence[Run]) -> str:
-    """The figures of runs as a table in reStructuredText: a column of values for each size."""
+def tables(runs: Sequence[Run]) -> str:
+    """The figures of runs in reStructuredText: a table a benchmark, with columns for each size."""
     runs = sorted(runs, key=lambda run: run.messages)
-    rows = ["   * - What", "     - Unit", "     - Beside it", "     - Must reach"]
+    names = dict.fromkeys(name for run in runs for name in run.figures)
+    return "\n".join(_table(name, [run for run in runs if name in run.figures]) for name in names)
+
+
+def _table(name: str, runs: Sequence[Run]) -> str:
+    figures = [_by_key(run.figures[name]) for run in runs]
+    header = ["What", "Unit", "Beside it", "Must reach"]
     for run in runs:
-        rows += [f"     - {run.messages:,}", "     - beside", "     - ratio"]
-    for key, first in _in_order(runs).items():
-        unit, target = first.unit, first.target or "reported"
-        rows += [f"   * - {_rst(first.what)}", f"     - {unit}"]
-        rows += [f"     - {_rst(first.peer)}", f"     - {target}"]
-        for run in runs:
-            rows += _cells(_by_key(run).get(key))
-    return "\n".join([".. list-table::", "   :header-rows: 1", "", *rows, ""])
+        header += [f"{run.messages:,}", "beside", "ratio"]
+    if len(runs) > 1:
+        header.append("growth")
+    rows = [
+        _row(first, [of_run.get(key) for of_run in figures])
+        for key, first in _first_of_each(figures).items()
+    ]
+    told = io.StringIO()
+    csv.writer(told, lineterminator="\n").writerows([header, *rows])
+    lines = textwrap.indent(told.getvalue(), "   ")
+    return f".. csv-table:: ``{name}``\n   :header-rows: 1\n\n{lines}"
+
+
+def _row(first: Figure, figures: Sequence[Figure | None]) -> list[str]:
+    row = [_rst(first.what), first.unit, _rst(first.peer), first.target or "reported"]
+    for figure in figures:
+        row += _cells(figure, first.target)
+    if len(figures) > 1:
+        smallest, largest = figures[0], figures[-1]
+        row.append(number(largest.value / smallest.value) if smallest and largest else "")
+    return row
 
 
 def growth(runs: Sequence[Run]) -> dict[str, list[tuple[int, float]]]:
@@ -109,37 +132,40 @@ def growth(runs: Sequence[Run]) -> dict[str, list[tuple[int, float]]]:
     return lines
 
 
-def _in_order(runs: Sequence[Run]) -> dict[tuple[str, str], Figure]:
-    found: dict[tuple[str, str], Figure] = {}
-    for run in runs:
-        for key, figure in _by_key(run).items():
+_Key = tuple[str, str]
+
+
+def _first_of_each(figures: Sequence[Mapping[_Key, Figure]]) -> dict[_Key, Figure]:
+    found: dict[_Key, Figure] = {}
+    for of_run in figures:
+        for key, figure in of_run.items():
             # A target may hold from some size on, or up to one.
             if key not in found or not found[key].target:
                 found[key] = figure
     return found
 
 
-def _by_key(run: Run) -> dict[tuple[str, str], Figure]:
-    return {
-        (figure.what, figure.peer): figure for figures in run.figures.values() for figure in figures
-    }
+def _by_key(figures: Sequence[Figure]) -> dict[_Key, Figure]:
+    return {(figure.what, figure.peer): figure for figure in figures}
 
 
-def _cells(figure: Figure | None) -> list[str]:
+def _cells(figure: Figure | None, target: str) -> list[str]:
     if figure is None:
-        return ["     -"] * 3
-    mark = "" if figure.is_met in {None, True} else " (missed)"
+        return [""] * 3
+    mark = " (missed)" if figure.is_met is False else ""
+    if target and not figure.target:
+        mark = " (reported)"
     beside = "" if figure.peer_value is None else number(figure.peer_value)
     ratio = "" if figure.ratio is None else number(figure.ratio)
-    return [f"     - {number(figure.value)}{mark}", f"     - {beside}", f"     - {ratio}"]
+    return [f"{number(figure.value)}{mark}", beside, ratio]
 
 
 def _rst(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("*", "\\*")
+    return re.sub(r"([\\*_`|])", r"\\\1", text)
 
 
 def into(page: Path, runs: Sequence[Run], picture: str) -> None:
-    """Put the table and the picture of runs into a page, between its two marks."""
+    """Put the tables and the picture of runs into a page, between its two marks."""
     before, mark, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (mark and end):
@@ -148,7 +174,7 @@ def into(page: Path, runs: Sequence[Run], picture: str) -> None:
         f"- {run.messages:,} messages: {run.machine}; {run.date}"
         for run in sorted(runs, key=lambda run: run.messages)
     )
-    page.write_text(f"{before}{mark}\n\n{told}\n\n{table(runs)}\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{mark}\n\n{told}\n\n{tables(runs)}\n{end}{after}", encoding="utf-8")
     page.with_suffix(".svg").write_text(picture, encoding="utf-8")
 
 
