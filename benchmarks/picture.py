@@ -1,71 +1,90 @@
-"""How cost grows with the number of messages, as an SVG: both axes are logarithmic."""
+"""How cost grows with the number of messages, as an SVG: a panel a benchmark, axes logarithmic."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-Line = Sequence[tuple[int, float]]
+Line = list[tuple[int, float]]
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _LEGEND = 420, 420, 60, 20, 420
 _MESSAGES = (100_000, 10_000_000)
-_MILLISECONDS = (0.1, 1_000.0)
+_MILLISECONDS = (0.01, 100_000.0)
+# In pixels: of the chart in a panel, its place there, and what is beside and between them.
+_WIDTH, _HEIGHT, _LEFT, _TOP, _LEGEND, _GAP, _TEXT = 380, 280, 80, 30, 400, 60, 15
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#555555")
-_DASHES = ("", "6 3", "2 3", "8 3 2 3")
+_DASHES = ("", "6 3", "2 3")
+_PEER = "#cccccc"
 
 
-def svg(lines: Mapping[str, Line]) -> str:
-    """The picture of what things cost (in ms) at several numbers of messages."""
-    height = max(_HEIGHT, 14 * len(lines)) + 60
-    width = _LEFT + _WIDTH + _LEGEND
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">',
-        "<style>text { font: 11px sans-serif }</style>",
+@dataclass
+class Panel:
+    """What things cost (ms) at several numbers of messages.
+
+    Attributes:
+        lines: ours, by what it is.
+        peers: those beside ours, by what it is.
+    """
+
+    lines: dict[str, Line] = field(default_factory=dict)
+    peers: dict[str, Line] = field(default_factory=dict)
+
+
+def svg(panels: dict[str, Panel]) -> str:
+    """The picture of panels, by their titles."""
+    parts: list[str] = []
+    top = 0
+    for title, panel in panels.items():
+        parts += [f'<g transform="translate(0 {top})">', *_panel(title, panel), "</g>"]
+        top += _TOP + max(_HEIGHT, _TEXT * (len(panel.lines) + 1)) + _GAP
+    size = f'width="{_LEFT + _WIDTH + _LEGEND}" height="{top}"'
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
+        "<style>text { font: 11px sans-serif } .title { font-weight: bold }</style>",
         '<rect width="100%" height="100%" fill="white"/>',
-        *_grid(),
     ]
-    for number, (name, line) in enumerate(lines.items()):
-        parts += _line(number, name, line)
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return "\n".join([*head, *parts, "</svg>"]) + "\n"
 
 
-def _grid() -> list[str]:
-    parts = []
+def _panel(title: str, panel: Panel) -> Iterator[str]:
+    yield f'<text x="{_LEFT}" y="{_TOP - 12}" class="title">{escape(title)}</text>'
+    yield from _grid()
+    for line in panel.peers.values():
+        yield _drawn(line, f'stroke="{_PEER}"')
+    for number, (name, line) in enumerate(panel.lines.items()):
+        dashes = _DASHES[number // len(_COLORS) % len(_DASHES)]
+        style = f'stroke="{_COLORS[number % len(_COLORS)]}" stroke-dasharray="{dashes}"'
+        yield _drawn(line, style)
+        yield from _legend(number, name, style)
+    yield from _legend(len(panel.lines), "the peers and limits beside them", f'stroke="{_PEER}"')
+
+
+def _grid() -> Iterator[str]:
     for messages in (100_000, 1_000_000, 10_000_000):
         x = _x(messages)
-        parts.append(f'<path d="M{x:.0f} {_TOP}V{_TOP + _HEIGHT}" stroke="#ddd"/>')
-        parts.append(
-            f'<text x="{x:.0f}" y="{_TOP + _HEIGHT + 16}" text-anchor="middle">{messages:,}</text>'
-        )
-    for milliseconds in (0.1, 1, 10, 100, 1_000):
-        y = _y(milliseconds)
-        parts.append(f'<path d="M{_LEFT} {y:.0f}H{_LEFT + _WIDTH}" stroke="#ddd"/>')
-        parts.append(
-            f'<text x="{_LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{milliseconds:g} ms</text>'
-        )
-    middle = _LEFT + _WIDTH // 2
-    parts.append(
-        f'<text x="{middle}" y="{_TOP + _HEIGHT + 34}" text-anchor="middle">messages</text>'
-    )
-    return parts
+        yield f'<path d="M{x:.0f} {_TOP}v{_HEIGHT}" stroke="#eee"/>'
+        yield _label(x, _TOP + _HEIGHT + 16, "middle", f"{messages:,}")
+    for power in range(-2, 6):
+        y = _y(10.0**power)
+        yield f'<path d="M{_LEFT} {y:.0f}h{_WIDTH}" stroke="#eee"/>'
+        yield _label(_LEFT - 6, y + 4, "end", f"{10.0**power:,g} ms")
+    yield _label(_LEFT + _WIDTH // 2, _TOP + _HEIGHT + 32, "middle", "messages")
 
 
-def _line(number: int, name: str, line: Line) -> list[str]:
-    color = _COLORS[number % len(_COLORS)]
-    dash = _DASHES[number // len(_COLORS) % len(_DASHES)]
-    style = f'stroke="{color}" fill="none" stroke-width="1.5" stroke-dasharray="{dash}"'
+def _label(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{text}</text>'
+
+
+def _drawn(line: Sequence[tuple[int, float]], style: str) -> str:
     points = " ".join(f"{_x(messages):.1f},{_y(cost):.1f}" for messages, cost in line)
-    x, y = _LEFT + _WIDTH + 12, _TOP + 8 + 14 * number
-    return [
-        f'<polyline points="{points}" {style}/>',
-        *(
-            f'<circle cx="{_x(messages):.1f}" cy="{_y(cost):.1f}" r="2" fill="{color}"/>'
-            for messages, cost in line
-        ),
-        f'<path d="M{x} {y}h24" {style}/>',
-        f'<text x="{x + 30}" y="{y + 4}">{escape(name)}</text>',
-    ]
+    return f'<polyline points="{points}" fill="none" stroke-width="1.5" {style}/>'
+
+
+def _legend(number: int, name: str, style: str) -> Iterator[str]:
+    x, y = _LEFT + _WIDTH + 14, _TOP + 6 + _TEXT * number
+    yield f'<path d="M{x} {y}h24" stroke-width="1.5" {style}/>'
+    yield f'<text x="{x + 30}" y="{y + 4}">{escape(name)}</text>'
 
 
 def _x(messages: float) -> float:

@@ -22,7 +22,7 @@ import click
 import sqlalchemy as sa
 
 from benchmarks.measure import ROOT, Figure
-from benchmarks.picture import svg
+from benchmarks.picture import Line, Panel, svg
 from datanommer.models import database
 
 _BEGIN, _END = ".. figures begin", ".. figures end"
@@ -121,15 +121,26 @@ def _row(first: Figure, figures: Sequence[Figure | None]) -> list[str]:
     return row
 
 
-def growth(runs: Sequence[Run]) -> dict[str, list[tuple[int, float]]]:
-    """What queries cost (ms) at each size: the lines of the picture."""
-    lines: dict[str, list[tuple[int, float]]] = {}
+def growth(runs: Sequence[Run]) -> dict[str, Panel]:
+    """What queries cost at each size: the panels of the picture."""
+    panels: dict[str, Panel] = {}
     for run in sorted(runs, key=lambda run: run.messages):
         for name in ("latest", "grep", "totals"):
+            panel = panels.setdefault(name, Panel())
             for figure in run.figures.get(name, []):
-                if figure.unit == "ms" and figure.limit is not None:
-                    lines.setdefault(figure.what, []).append((run.messages, figure.value))
-    return lines
+                if figure.unit == "ms":
+                    _add(panel.lines, figure.what, run.messages, figure.value)
+                    _add(
+                        panel.peers, f"{figure.what} {figure.peer}", run.messages, figure.peer_value
+                    )
+    return panels
+
+
+def _add(lines: dict[str, Line], name: str, messages: int, cost: float | None) -> None:
+    line = lines.setdefault(name, [])
+    # A figure that stands beside two peers is one point.
+    if cost is not None and (messages, cost) not in line:
+        line.append((messages, cost))
 
 
 _Key = tuple[str, str]
