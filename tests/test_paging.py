@@ -108,6 +108,17 @@ class TestWritersThatOvertake:
         slow.close()
         assert found[-2:] == ["slow", "fast"]
 
+    def test_backwards_it_waits_as_well(self, archive: str) -> None:
+        slow = psycopg2.connect(archive)
+        slow.cursor().execute(INSERT, ["slow"])
+        add(envelope(msg_id="fast", timestamp=3000))
+        ending = threading.Timer(0.5, slow.commit)
+        ending.start()
+        found = [message.msg_id for message in Message.page(by="id", order="desc").messages]
+        ending.join()
+        slow.close()
+        assert found[:2] == ["fast", "slow"]
+
     def test_a_batch_counts_from_before_it_draws_its_ids(self, archive: str) -> None:
         # What insert.py does first, before a row of it can be seen.
         slow = psycopg2.connect(archive)
@@ -124,7 +135,7 @@ class TestWritersThatOvertake:
         try:
             with pytest.raises(NotSettled, match="pg_stat_activity"):
                 Message.page(by="id")
-            assert len(Message.page(by="id", order="desc").messages) == 12
+            assert len(Message.page(order="desc").messages) == 12
         finally:
             slow.close()
 
@@ -169,6 +180,8 @@ class TestWritersThatOvertake:
         ({"by": "topic"}, "'id'"),
         ({"order": "up"}, "'desc'"),
         ({"rows_per_page": 0}, "how many"),
+        ({"rows_per_page": None}, "is None"),
+        ({"rows_per_page": 2**31}, "up to 2147483647"),
         ({"end": 5}, "without start"),
     ],
 )

@@ -61,7 +61,9 @@ def page(
     descending = grep.is_descending(order)
     size = grep.check_size(rows_per_page)
     if not size:
-        raise InvalidQuery("rows_per_page is 0: give how many messages a page has.")
+        raise InvalidQuery(
+            f"rows_per_page is {rows_per_page!r}. Give how many messages a page has."
+        )
     if by == "time":
         place = None if after is None else _place(after)
         found = grep.first(filters, size, descending=descending, after=place).all()
@@ -114,7 +116,7 @@ def _writers() -> set[str]:
 
 
 def _by_id(filters: Filters, size: int, after: int | None, *, descending: bool) -> list[Message]:
-    last = _MAX_ID if descending else settled()
+    last = settled()
     way, is_short = walk.choose(filters, measured=True)
     m = orm.aliased(Message)
     if is_short:
