@@ -158,6 +158,24 @@ class TestContains:
         put("not", msg={"deep": "w0rld say 'hi' 1000 underXscore backslash new line"})
         assert names(contains=[text]) == ["it"]
 
+    @pytest.mark.parametrize(
+        ("text", "others"),
+        [
+            ("nothing", "a line\nothing"),
+            ("é", "a \\u00e9"),
+            ("\n", "C:\\new"),
+            ("f6", "ö"),
+            ('"', "C:\\"),
+            ("\\n", "a\nb"),
+        ],
+    )
+    def test_what_only_looks_so_as_json_is_not_found(
+        self, archive: str, text: str, others: str
+    ) -> None:
+        put("not", msg={"text": others})
+        put("it", msg={"text": f"{others} {text}"})
+        assert names(contains=[text]) == ["it"]
+
     def test_keys_and_numbers_are_searched_too(self, archive: str) -> None:
         put("it", msg={"karma": 1234})
         assert names(contains=["karma"]) == names(contains="1234") == ["it"]
