@@ -360,8 +360,39 @@ def test_what_makes_no_sense_is_a_value_error_that_says_what_would(
 
 def test_a_filter_that_there_is_not_is_a_type_error() -> None:
     for ask in (Message.make_query, Message.count, Message.get_first):
-        with pytest.raises(TypeError, match="colour"):
+        with pytest.raises(TypeError, match="no filter 'colour'; there are start, end"):
             ask(colour="red")
+        with pytest.raises(TypeError, match="no filter 'rows_per_page'"):
+            ask(rows_per_page=1)
+
+
+def test_what_is_excluded_and_comes_meanwhile_hides_no_message(archive: str) -> None:
+    put("it", username="wiki")
+    writer = psycopg2.connect(archive)
+    writer.autocommit = True
+
+    def store_more(*_: Any) -> None:
+        writer.cursor().execute(
+            "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg, username) "
+            "VALUES (gen_random_uuid(), 0, 't', 'c', '2013-02-18', '1', 'spam')"
+        )
+
+    engine = session.get_bind()
+    sa.event.listen(engine, "before_cursor_execute", store_more)
+    total, pages, messages = Message.grep(not_agents=["spam"])
+    sa.event.remove(engine, "before_cursor_execute", store_more)
+    writer.close()
+    assert total >= 1
+    assert pages == 1
+    assert [message.msg_id for message in messages] == ["it"]
+
+
+@pytest.mark.parametrize("msg_id", [5, "a\0b", ["a"]])
+@pytest.mark.usefixtures("archive")
+def test_an_id_that_is_no_text_is_refused(msg_id: Any) -> None:
+    with pytest.raises(InvalidQuery, match="msg_id"):
+        Message.from_msg_id(msg_id)
+    assert Message.from_msg_id(None) is None
 
 
 @pytest.mark.usefixtures("archive")

@@ -114,7 +114,9 @@ def total(filters: Filters) -> int:
     without = _without(filters)
     if without is not None:
         rest, excluded = without
-        return total(rest) - total(excluded)
+        # In this order, what is stored meanwhile is counted too much, and never below 0.
+        number_of_excluded = total(excluded)
+        return total(rest) - number_of_excluded
     return walk.count(filters)
 
 
