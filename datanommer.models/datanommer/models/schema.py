@@ -390,7 +390,10 @@ class Message(DeclarativeBase):
         }
 
     def as_fedora_message_dict(self) -> dict[str, Any]:
-        """The message as ``fedora-messaging publish`` takes it; see `fedora_messaging`."""
+        """The message as ``fedora-messaging publish`` takes it, where `msg` is an object.
+
+        What is none is in the body as it is; see `fedora_messaging`.
+        """
         from datanommer.models import fedora_messaging
 
         return fedora_messaging.from_message(
