@@ -62,5 +62,11 @@ def test_messages_of_each_user_are_counted() -> None:
     assert counts.by_user(limit=1) == {"a": 4}
     assert counts.by_user(topics=[BODHI]) == {"a": 1, "b": 1}
     assert counts.by_user(start=1, not_topics=[EDIT]) == {"a": 2}
-    with pytest.raises(InvalidQuery, match="number of users"):
-        counts.by_user(limit=-1)
+    for wrong in (-1, True, "1", 2**63):
+        with pytest.raises(InvalidQuery, match="number of users"):
+            counts.by_user(limit=wrong)  # type: ignore[arg-type]
+
+
+def test_a_category_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidQuery, match="category is 5"):
+        counts.topics(category=5)  # type: ignore[arg-type]

@@ -125,6 +125,7 @@ def _some(_stored: str) -> Iterator[None]:
         ({"msg_id": "z"}, ""),
         ({"users": "ralph"}, "ab"),
         ({"users": ()}, "abcde"),
+        ({"users": "", "not_agents": "", "msg_id": "", "contains": ""}, "abcde"),
         ({"users": ["ralph", "ralph"]}, "ab"),
         ({"start": NOON + timedelta(minutes=2)}, "bcde"),
         ({"start": NOON + timedelta(minutes=2), "end": NOON + timedelta(minutes=4)}, "bcd"),
@@ -260,6 +261,13 @@ class TestPages:
 
     def test_nothing_found_is_no_page(self) -> None:
         assert Message.grep(topics=[BODHI]) == (0, 0, [])
+        assert Message.grep(topics=[BODHI], rows_per_page=0) == (0, 0, [])
+
+    @pytest.mark.parametrize("filters", [{}, {"users": ["ralph", "toshio"]}])
+    def test_one_however_far_past_the_end_is_empty(self, filters: dict[str, Any]) -> None:
+        total, _, query = Message.grep(page=10**30, defer=True, **filters)
+        assert (total, query.all()) == (7, [])
+        assert Message.grep(rows_per_page=2**31 - 1, page=2**40, **filters) == (7, 1, [])
 
     def test_a_deferred_page_is_a_query(self) -> None:
         total, pages, query = Message.grep(rows_per_page=3, page=3, defer=True)
@@ -302,6 +310,9 @@ class TestTimes:
         assert names(start=epoch, end=epoch) == names(start=0, end=0) == ["epoch"]
         assert names(start=0) == ["epoch", "before noon", "noon"]
 
+    def test_the_window_can_be_given_by_position(self) -> None:
+        assert [m.msg_id for m in Message.make_query(NOON, NOON)] == ["noon"]
+
     def test_an_aware_time_is_the_moment_that_it_names(self) -> None:
         there = timezone(timedelta(hours=-5))
         assert names(start=datetime(2013, 2, 18, 7, tzinfo=there)) == ["noon"]
@@ -340,6 +351,7 @@ class TestTimes:
         ({"page": "1"}, "the first page is 1"),
         ({"rows_per_page": -1}, "0 or None for all"),
         ({"rows_per_page": 2.5}, "0 or None for all"),
+        ({"rows_per_page": 2**31}, "up to 2147483647"),
         ({"order": "newest"}, "'desc'"),
         ({"users": [None]}, "Leave it out"),
         ({"users": 1}, "Give a list"),

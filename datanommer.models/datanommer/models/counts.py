@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from datanommer.models import walk
 from datanommer.models.conditions import ASSOCIATIONS
 from datanommer.models.errors import InvalidQuery
-from datanommer.models.filters import Filters
+from datanommer.models.filters import Filters, text
 from datanommer.models.schema import Message, Topic
 from datanommer.models.sessions import session
+
+_LIMITS = range(2**31)
 
 
 class TopicCount(NamedTuple):
@@ -41,12 +43,13 @@ def topics(*, category: str | None = None) -> list[TopicCount]:
         category: only those of this category.
 
     Raises:
+        InvalidQuery: the category is no text.
         sqlalchemy.exc.DBAPIError: the database failed.
     """
     columns = [getattr(Topic, name) for name in TopicCount._fields]
     query = sa.select(*columns).order_by(Topic.category, Topic.topic)
     if category is not None:
-        query = query.where(Topic.category == category)
+        query = query.where(Topic.category == text("category", category))
     return [TopicCount(*row) for row in session.execute(query)]
 
 
@@ -106,7 +109,7 @@ def by_user(*, limit: int | None = None, **filters: Any) -> dict[str, int]:
         InvalidQuery: an argument makes no sense.
         sqlalchemy.exc.DBAPIError: the database failed.
     """
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
+    if limit is not None and (type(limit) is not int or limit not in _LIMITS):
         raise InvalidQuery(f"limit is {limit!r}. Give a number of users, or None for all.")
     asked = Filters.of(**filters)
     named = ASSOCIATIONS["users"].alias()

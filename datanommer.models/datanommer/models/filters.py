@@ -53,7 +53,7 @@ class Filters:
         contains: Any = None,
         **lists: Any,
     ) -> Filters:
-        """The filters that arguments of `Message.grep` name.
+        """The filters that arguments of `Message.grep` name; None and empty ones are not given.
 
         Args:
             start: a datetime (naive is UTC) or epoch seconds.
@@ -66,6 +66,10 @@ class Filters:
             InvalidQuery: an argument makes no sense; says what would.
             TypeError: there is no such filter.
         """
+        for name in lists:
+            if name not in cls.__dataclass_fields__:
+                known = ", ".join(cls.__dataclass_fields__)
+                raise TypeError(f"There is no filter {name!r}; there are {known}.")
         begin, finish = _moment("start", start), _moment("end", end)
         if begin is None and finish is not None:
             raise InvalidQuery(
@@ -79,8 +83,8 @@ class Filters:
         return cls(
             start=begin,
             end=finish,
-            msg_id=None if msg_id is None else _text("msg_id", msg_id),
-            contains=tuple(json.dumps(text)[1:-1] for text in _several("contains", contains, str)),
+            msg_id=None if msg_id is None else text("msg_id", msg_id) or None,
+            contains=tuple(json.dumps(each)[1:-1] for each in _several("contains", contains, str)),
             **{name: _several(name, values, _text_of(name)) for name, values in lists.items()},
         )
 
@@ -99,32 +103,37 @@ class Filters:
 
 
 def _several(name: str, values: Any, read: Callable[[Any], str]) -> tuple[str, ...]:
-    if values is None:
+    if values is None or values == "":
         return ()
     if isinstance(values, str):
         return (read(values),)
     if not isinstance(values, Iterable) or isinstance(values, bytes | dict):
         raise InvalidQuery(f"{name} is {values!r}. Give a list of texts.")
     texts = list(values)
-    for text in texts:
-        if not isinstance(text, str):
-            raise InvalidQuery(f"{name} holds {text!r}, which is no text. Leave it out.")
+    for each in texts:
+        if not isinstance(each, str):
+            raise InvalidQuery(f"{name} holds {each!r}, which is no text. Leave it out.")
     return tuple(dict.fromkeys(map(read, texts)))
 
 
 def _text_of(name: str) -> Callable[[Any], str]:
-    return lambda text: _text(name, text)
+    return lambda value: text(name, value)
 
 
-def _text(name: str, text: Any) -> str:
-    if not isinstance(text, str):
-        raise InvalidQuery(f"{name} is {text!r}. Give a text.")
-    if "\0" in text or (not text.isascii() and _has_surrogates(text)):
+def text(name: str, value: Any) -> str:
+    """The value of an argument, which is a name that the archive can have.
+
+    Raises:
+        InvalidQuery: it is no text, or none that PostgreSQL takes.
+    """
+    if not isinstance(value, str):
+        raise InvalidQuery(f"{name} is {value!r}. Give a text.")
+    if "\0" in value or (not value.isascii() and _has_surrogates(value)):
         raise InvalidQuery(
-            f"{name} holds {text!a}: no name in the archive has a NUL character or half of "
+            f"{name} holds {value!a}: no name in the archive has a NUL character or half of "
             "a surrogate pair. Leave it out."
         )
-    return text
+    return value
 
 
 def _has_surrogates(text: str) -> bool:

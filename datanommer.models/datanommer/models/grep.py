@@ -19,6 +19,8 @@ from datanommer.models.sessions import session
 _OF_TOPICS = frozenset({"topics", "not_topics", "categories", "not_categories"})
 _WINDOW = frozenset({"start", "end"})
 _ORDERS = ("asc", "desc")
+_MAX_SIZE = 2**31 - 1
+_MAX_OFFSET = 2**62  # far past any end, and PostgreSQL can still add a page to it
 
 
 def grep(
@@ -32,11 +34,12 @@ def grep(
     descending = is_descending(order)
     size = check_size(rows_per_page)
     if isinstance(page, bool) or not isinstance(page, int) or page < 1:
-        raise InvalidQuery(f"page is {page!r}: the first page is 1.")
+        raise InvalidQuery(f"page is {page!r}. Give a whole number; the first page is 1.")
     number = total(filters)
-    pages = -(-number // size) if size else 1
+    pages = -(-number // size) if size else min(number, 1)
     if size:
-        found = first(filters, size, offset=size * (page - 1), descending=descending)
+        offset = min(size * (page - 1), _MAX_OFFSET)
+        found = first(filters, size, offset=offset, descending=descending)
     else:
         found = all_of(filters, descending=descending).offset(0 if page == 1 else number)
     if defer:
@@ -62,10 +65,10 @@ def check_size(rows_per_page: int | None) -> int:
         InvalidQuery: it is no such number.
     """
     size = 0 if rows_per_page is None else rows_per_page
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= _MAX_SIZE:
         raise InvalidQuery(
-            f"rows_per_page is {rows_per_page!r}. Give how many messages a page has, "
-            "or 0 or None for all of them on one page."
+            f"rows_per_page is {rows_per_page!r}. Give how many messages a page has (up to "
+            f"{_MAX_SIZE}), or 0 or None for all of them on one page."
         )
     return size
 

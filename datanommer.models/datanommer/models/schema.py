@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from datanommer.models import message, packing
-from datanommer.models.filters import Filters
+from datanommer.models.filters import Filters, text
 from datanommer.models.sessions import session
 
 if TYPE_CHECKING:
@@ -202,9 +202,14 @@ class Message(DeclarativeBase):
         return self.username
 
     @classmethod
-    def from_msg_id(cls, msg_id: str) -> Message | None:
-        """The message with that id, or None."""
-        found: Message | None = cls.query.filter_by(msg_id=msg_id).first()
+    def from_msg_id(cls, msg_id: str | None) -> Message | None:
+        """The message with that id, or None.
+
+        Raises:
+            InvalidQuery: it is no text.
+        """
+        asked = None if msg_id is None else text("msg_id", msg_id)
+        found: Message | None = cls.query.filter_by(msg_id=asked).first()
         return found
 
     @classmethod
@@ -280,7 +285,7 @@ class Message(DeclarativeBase):
         return grep.grep(filters, page=page, rows_per_page=rows_per_page, order=order, defer=defer)
 
     @classmethod
-    def make_query(cls, **filters: Any) -> orm.Query[Message]:
+    def make_query(cls, start: Any = None, end: Any = None, **filters: Any) -> orm.Query[Message]:
         """The query of all messages that pass the filters of `grep`, in no order.
 
         Raises:
@@ -288,7 +293,7 @@ class Message(DeclarativeBase):
         """
         from datanommer.models import grep
 
-        return grep.make_query(Filters.of(**filters))
+        return grep.make_query(Filters.of(start, end, **filters))
 
     @classmethod
     def get_first(cls, order: str = "asc", **filters: Any) -> Message | None:
