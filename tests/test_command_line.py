@@ -209,6 +209,25 @@ class TestFailures:
         said = self.fails(run, "datanommer-stats", "--url", url, code=1)
         assert "postgresql://user" in said
 
+    @pytest.mark.parametrize("password", [f"x@{SECRET}", f"x@y/{SECRET}", f"x@y?{SECRET}"])
+    def test_an_at_in_a_password(self, run: Run, password: str) -> None:
+        url = f"postgresql://u:{password}@127.0.0.1:1/x"
+        said = self.fails(run, "datanommer-stats", "--url", url, code=1)
+        assert "Write an @ in a password as %40" in said
+
+    def test_an_at_in_the_password_of_the_configuration(self, run: Run, tmp_path: Path) -> None:
+        url = f"postgresql://u:x@{SECRET}@127.0.0.1/x"
+        file = config_file(tmp_path, f"config = {{'datanommer.sqlalchemy.url': {url!r}}}")
+        said = self.fails(run, "datanommer-stats", "--config-filename", file, code=1)
+        assert "%40" in said
+
+    @pytest.mark.parametrize("user", ["u", "u@server"])
+    def test_an_at_that_is_escaped_and_one_in_a_user_are_understood(
+        self, run: Run, user: str
+    ) -> None:
+        url = f"postgresql://{user}:x%40{SECRET}@127.0.0.1:1/x"
+        assert "does not answer" in self.fails(run, "datanommer-stats", "--url", url, code=69)
+
     @pytest.mark.parametrize("command", READING)
     def test_an_empty_database(self, empty_database: str, run: Run, command: str) -> None:
         said = self.fails(run, f"datanommer-{command}", "--url", empty_database, code=1)

@@ -389,6 +389,11 @@ def test_a_hub_without_a_database_ends(quiet_bus: Bus) -> None:
     _assert_that_the_hub_ends(quiet_bus, 69, "No database is named")
 
 
+def test_a_hub_with_an_at_in_the_password_of_its_database_ends(quiet_bus: Bus) -> None:
+    quiet_bus.config["datanommer.sqlalchemy.url"] = "postgresql://u:x@s3cret@127.0.0.1/x"
+    _assert_that_the_hub_ends(quiet_bus, 1, "Write an @ in a password as %40")
+
+
 def test_a_hub_whose_database_is_empty_ends(quiet_bus: Bus, empty_database: str) -> None:
     quiet_bus.config["datanommer.sqlalchemy.url"] = empty_database
     _assert_that_the_hub_ends(quiet_bus, 1, "datanommer-create-db")

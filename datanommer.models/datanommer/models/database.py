@@ -11,6 +11,7 @@ The consumer, the commands and alembic all look in the same order:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
 
 _DRIVER = "postgresql+psycopg2"
+# Of what stands behind a user and a password: SQLAlchemy takes the first @ for the end of both.
+_SECOND_AT = re.compile(r"//[^:/]*:[^@]*@.*@", re.DOTALL)
 _CONNECT_TIMEOUT = 10  # seconds; the hub's spool and the shell both want an answer, not a hang
 
 #: What PostgreSQL ends by itself in the sessions of a consumer: a lock or a statement that takes
@@ -104,6 +107,12 @@ def default_folder() -> Path:
 
 
 def _parse(url: str) -> sa.URL:
+    # The rest of the password would be taken for a part of the host, and printed.
+    if _SECOND_AT.search(url):
+        raise ConfigurationError(
+            "The database URL cannot be used: there is more than one @ in it. "
+            "Write an @ in a password as %40."
+        )
     scheme, colon, rest = url.partition(":")
     # SQLAlchemy 2.1 takes the bare name for psycopg 3, and does not know libpq's short form.
     if scheme in {"postgresql", "postgres"}:
