@@ -77,6 +77,21 @@ class TestOptions:
         result = run(f"datanommer-{command}", "--no-such-option")
         assert result.returncode == 2
 
+    @pytest.mark.parametrize(
+        "command", ["dump", "reindex", "verify", "validate", "rejected list", "validate -"]
+    )
+    @pytest.mark.parametrize("swapped", [False, True])
+    def test_a_time_that_ends_before_it_begins_is_a_usage_error(
+        self, run: Run, command: str, swapped: bool
+    ) -> None:
+        window = ["--since=2014-01-01", "--before=2013-01-01"]
+        result = run("datanommer", *command.split(), *(reversed(window) if swapped else window))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert (
+            "--since 2014-01-01T00:00:00Z is after --before 2013-01-01T00:00:00Z: swap them."
+            in result.stderr
+        )
+
 
 class TestWhereTheDatabaseIs:
     """A database that is named nowhere else but where the order says is the one that is used."""

@@ -113,25 +113,45 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
 
 def window_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--since``, ``--before``, ``--topic`` and ``--category``."""
-    options = (
-        click.option(
-            "--since",
-            type=Moment(),
-            metavar="DATE",
-            help="Only messages sent at this time (ISO 8601; UTC unless it says) or later.",
-        ),
-        click.option(
-            "--before",
-            type=Moment(),
-            metavar="DATE",
-            help="Only messages sent at this time or earlier; a date alone is its midnight.",
-        ),
-        topic_option,
-        category_option,
-    )
-    for option in reversed(options):
+    for option in (category_option, topic_option, time_options("messages sent")):
         function = option(function)
     return function
+
+
+def time_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command ``--since`` and ``--before``.
+
+    Args:
+        what: what has a time, such as "messages sent".
+    """
+    since_option = click.option(
+        "--since",
+        type=Moment(),
+        metavar="DATE",
+        callback=_require_order,
+        help=f"Only {what} at this time (ISO 8601; UTC unless it says) or later.",
+    )
+    before_option = click.option(
+        "--before",
+        type=Moment(),
+        metavar="DATE",
+        callback=_require_order,
+        help=f"Only {what} at this time or earlier; a date alone is its midnight.",
+    )
+    return lambda function: since_option(before_option(function))
+
+
+def _require_order(
+    ctx: click.Context, param: click.Parameter, value: datetime | None
+) -> datetime | None:
+    # Called for both, in the order in which they are written: the second one sees the first.
+    given = {**ctx.params, str(param.name): value}
+    since, before = given.get("since"), given.get("before")
+    if since and before and since > before:
+        raise click.UsageError(
+            f"--since {since.isoformat()}Z is after --before {before.isoformat()}Z: swap them."
+        )
+    return value
 
 
 topic_option = click.option("--topic", metavar="TOPIC", help="Only messages of this topic.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from datanommer.commands.failures import Command
-from datanommer.commands.options import Moment, version_option, with_database
+from datanommer.commands.options import time_options, version_option, with_database
 from datanommer.commands.text import date, printable
 from datanommer.models.errors import KINDS
 
@@ -42,18 +42,7 @@ def _kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @main.command("list")
 @_kind_option
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="DATE",
-    help="Only what first came at this time (ISO 8601; UTC unless it says) or later.",
-)
-@click.option(
-    "--before",
-    type=Moment(),
-    metavar="DATE",
-    help="Only what first came at this time or earlier; a date alone is its midnight.",
-)
+@time_options("what first came")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the N that came last.")
 @with_database
 def list_(

@@ -15,7 +15,7 @@ import click
 
 from datanommer.commands import json_stream
 from datanommer.commands.failures import Command
-from datanommer.commands.options import Moment, bind, database_options
+from datanommer.commands.options import bind, database_options, time_options
 
 if TYPE_CHECKING:
     from datanommer.models.validation import Example, Sent, Tally
@@ -25,18 +25,7 @@ _SHOWN = 200
 
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="DATE",
-    help="Only messages sent at this time (ISO 8601; UTC unless it says) or later.",
-)
-@click.option(
-    "--before",
-    type=Moment(),
-    metavar="DATE",
-    help="Only messages sent at this time or earlier; a date alone is its midnight.",
-)
+@time_options("messages sent")
 @click.option(
     "--topic", metavar="TOPIC", help="Only this topic, with or without the prefix of the bus."
 )
