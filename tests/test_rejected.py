@@ -92,7 +92,10 @@ class TestList:
         ((*_, msg_id, _, _),) = self.lines(run, archive)
         assert msg_id == "2013-\\n\\t\\x1b[2J\\u202e"
 
-    @pytest.mark.parametrize("options", [["--kind", "no such"], ["--limit", "0"], ["--since", "x"]])
+    @pytest.mark.parametrize(
+        "options",
+        [["--kind", "no such"], ["--limit", "0"], ["--limit", str(2**63)], ["--since", "x"]],
+    )
     def test_what_cannot_be_is_a_usage_error(self, run: Run, options: list[str]) -> None:
         assert run("datanommer-rejected", "list", *options).returncode == 2
 

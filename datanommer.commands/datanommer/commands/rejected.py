@@ -13,8 +13,8 @@ from datanommer.commands.options import time_options, version_option, with_datab
 from datanommer.commands.text import date, printable
 from datanommer.models.errors import KINDS
 
-_MAX_ID = 2**63 - 1
-_id = click.IntRange(1, _MAX_ID)
+# What a bigint of PostgreSQL holds.
+_number = click.IntRange(1, 2**63 - 1)
 
 
 class _Group(click.Group):
@@ -43,7 +43,7 @@ def _kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @main.command("list")
 @_kind_option
 @time_options("what first came")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the N that came last.")
+@click.option("--limit", type=_number, metavar="N", help="Only the N that came last.")
 @with_database
 def list_(
     kind: str | None, since: datetime | None, before: datetime | None, limit: int | None
@@ -69,7 +69,7 @@ def list_(
 
 
 @main.command()
-@click.argument("number", type=_id, metavar="ID")
+@click.argument("number", type=_number, metavar="ID")
 @click.option("--raw", is_flag=True, help="Write what was received and nothing else, to the byte.")
 @with_database
 def show(number: int, raw: bool) -> None:
@@ -98,7 +98,7 @@ def show(number: int, raw: bool) -> None:
 
 
 @main.command()
-@click.argument("ids", nargs=-1, type=_id, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=_number, metavar="[ID]...")
 @_kind_option
 @click.option("--all", "every", is_flag=True, help="Try all of them.")
 @with_database
