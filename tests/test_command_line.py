@@ -92,6 +92,26 @@ class TestOptions:
             in result.stderr
         )
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "latest --topic",
+            "latest --category",
+            "dump --topic",
+            "dump --category",
+            "stats --category",
+            "reindex --category",
+            "verify --topic",
+            "validate --topic",
+            "runs --run-id",
+        ],
+    )
+    def test_text_that_is_not_utf8_is_a_usage_error(self, run: Run, command: str) -> None:
+        result = run("datanommer", *command.split(), b"w\xf6rld")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert r"b'w\xf6rld' is not UTF-8" in result.stderr
+        assert "Traceback" not in result.stderr
+
 
 class TestWhereTheDatabaseIs:
     """A database that is named nowhere else but where the order says is the one that is used."""
@@ -165,7 +185,7 @@ def test_a_command_waits_for_a_lock_for_half_a_minute_and_works_as_long_as_it_ta
 class TestFailures:
     """Each is one line for people, an exit code, and no traceback."""
 
-    def fails(self, run: Run, *arguments: str, code: int, **options: object) -> str:
+    def fails(self, run: Run, *arguments: str | bytes, code: int, **options: object) -> str:
         result = run(*arguments, **options)
         assert result.returncode == code
         assert result.stderr.count("\n") == 1, result.stderr
@@ -218,9 +238,11 @@ class TestFailures:
             f"postgresql://u:{SECRET}@h:port/d",
             f"postgresql://u:{SECRET}@/d?host=h&port=x",
             "://",
+            b"postgresql://u:%s\xff@127.0.0.1:1/d" % SECRET.encode(),
+            b"postgresql://u@127.0.0.1:1/d\xff",
         ],
     )
-    def test_a_url_that_is_none(self, run: Run, url: str) -> None:
+    def test_a_url_that_is_none(self, run: Run, url: str | bytes) -> None:
         said = self.fails(run, "datanommer-stats", "--url", url, code=1)
         assert "postgresql://user" in said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -73,6 +74,19 @@ def _log_to_stderr() -> None:
     logging.getLogger("datanommer").addHandler(logging.StreamHandler())
 
 
+class Text(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """Text that the database can be asked for: a command line may hold bytes that are none."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{os.fsencode(value)!r} is not UTF-8. Write it in UTF-8.", param, ctx)
+        return str(value)
+
+
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """A point in time in ISO 8601; one without a zone is in UTC."""
 
@@ -109,6 +123,17 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         if found:
             return timedelta(**{self._UNITS[found[2]]: int(found[1])})
         return self.fail(f"{value!r} is not a length of time. Write 90m, 6h or 2d.", param, ctx)
+
+
+topic_option = click.option(
+    "--topic", type=Text(), metavar="TOPIC", help="Only messages of this topic."
+)
+category_option = click.option(
+    "--category",
+    type=Text(),
+    metavar="CATEGORY",
+    help="Only messages of this category, such as bodhi.",
+)
 
 
 def window_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,9 +177,3 @@ def _require_order(
             f"--since {since.isoformat()}Z is after --before {before.isoformat()}Z: swap them."
         )
     return value
-
-
-topic_option = click.option("--topic", metavar="TOPIC", help="Only messages of this topic.")
-category_option = click.option(
-    "--category", metavar="CATEGORY", help="Only messages of this category, such as bodhi."
-)

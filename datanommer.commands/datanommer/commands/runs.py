@@ -12,7 +12,7 @@ import click
 
 from datanommer.commands import run_forms
 from datanommer.commands.monitor import CRITICAL, OK, WARNING, MonitoredCommand, answer
-from datanommer.commands.options import Duration, Moment, with_database
+from datanommer.commands.options import Duration, Moment, Text, with_database
 from datanommer.commands.text import date, seconds
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ _FORMS = {"table": run_forms.table, "json": run_forms.as_json}
     help="Only runs that sent a message at this time (ISO 8601; UTC unless it says) or later. "
     "With --check: three days ago, unless you say otherwise.",
 )
-@click.option("--run-id", metavar="ID", help="Only this run, with all its hosts and dates.")
+@click.option(
+    "--run-id", type=Text(), metavar="ID", help="Only this run, with all its hosts and dates."
+)
 @click.option("--unfinished", is_flag=True, help="Only runs that started and did not finish.")
 @click.option(
     "--older-than",

@@ -15,7 +15,7 @@ import click
 
 from datanommer.commands import json_stream
 from datanommer.commands.failures import Command
-from datanommer.commands.options import bind, database_options, time_options
+from datanommer.commands.options import Text, bind, database_options, time_options
 
 if TYPE_CHECKING:
     from datanommer.models.validation import Example, Sent, Tally
@@ -27,7 +27,10 @@ _SHOWN = 200
 @click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
 @time_options("messages sent")
 @click.option(
-    "--topic", metavar="TOPIC", help="Only this topic, with or without the prefix of the bus."
+    "--topic",
+    type=Text(),
+    metavar="TOPIC",
+    help="Only this topic, with or without the prefix of the bus.",
 )
 @click.option(
     "--format",

@@ -118,6 +118,7 @@ def _parse(url: str) -> sa.URL:
     if scheme in {"postgresql", "postgres"}:
         scheme = _DRIVER
     try:
+        url.encode()  # what a command line or the environment holds need not be text
         parsed = sa.make_url(scheme + colon + rest)
         # What the driver makes of it can fail as well: a port that is no number, say.
         parsed.get_dialect()().create_connect_args(parsed)
