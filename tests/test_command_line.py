@@ -77,6 +77,25 @@ class TestOptions:
         result = run(f"datanommer-{command}", "--no-such-option")
         assert result.returncode == 2
 
+    @pytest.mark.parametrize("command", [*READING, "create-db", "embedded start", "spool drain"])
+    def test_an_empty_url_is_a_usage_error(self, run: Run, database: str, command: str) -> None:
+        env = {**os.environ, "DATANOMMER_SQLALCHEMY_URL": database}
+        result = run("datanommer", *command.split(), "--url", "", env=env)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "'--url': it is empty" in result.stderr
+
+    @pytest.mark.parametrize(
+        "command", [*READING, "create-db", "embedded status", "spool status", "runs"]
+    )
+    @pytest.mark.parametrize("name", ["not-there.py", "", "."])
+    def test_a_configuration_that_is_no_file_is_a_usage_error(
+        self, run: Run, database: str, command: str, name: str
+    ) -> None:
+        env = {**os.environ, "DATANOMMER_SQLALCHEMY_URL": database}
+        result = run("datanommer", *command.split(), "--config-filename", name, env=env)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"'{name}'" in result.stderr
+
     @pytest.mark.parametrize(
         "command", ["dump", "reindex", "verify", "validate", "rejected list", "validate -"]
     )
@@ -285,10 +304,6 @@ class TestFailures:
         file = config_file(tmp_path, text)
         said = self.fails(run, "datanommer-stats", "--config-filename", file, code=1)
         assert file in said
-
-    def test_a_configuration_that_is_not_there(self, run: Run) -> None:
-        said = self.fails(run, "datanommer-stats", "--config-filename", "not-there.py", code=1)
-        assert "not-there.py" in said
 
     def test_an_interrupt_is_130_and_keeps_what_is_stored(self, archive: str) -> None:
         process = subprocess.Popen(

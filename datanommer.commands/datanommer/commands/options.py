@@ -17,8 +17,21 @@ from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 
 version_option = click.version_option(__version__, "--version", message="%(prog)s %(version)s")
 
+
+class DatabaseURL(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A URL; an empty one must not pass for none, and lead to another database than is meant."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("it is empty. Is a variable of the shell not set?", param, ctx)
+        return str(value)
+
+
 _url_option = click.option(
     "--url",
+    type=DatabaseURL(),
     metavar="URL",
     help="The database: postgresql://user@host/name, or embedded:///folder. "
     f"Without it: {URL_VARIABLE}, then {URL_KEY} in the fedmsg configuration, "
@@ -26,6 +39,7 @@ _url_option = click.option(
 )
 config_filename_option = click.option(
     "--config-filename",
+    type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     help="The one fedmsg configuration file to read, instead of /etc/fedmsg.d and the rest.",
 )
