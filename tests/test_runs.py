@@ -91,6 +91,13 @@ class TestOneRun:
         found = judged(run, now=run.now + timedelta(hours=1))
         assert said(found) == {"r": [("warning", "still running")]}
 
+    def test_that_started_in_the_future(self) -> None:
+        begin = NIGHT + timedelta(minutes=6)
+        found = judged(script(begin=begin).say("start").host(P1).say("finish"), now=NIGHT)
+        assert said(found) == {"r": [("warning", "in the future")]}
+        # A clock that is a little ahead is none.
+        assert said(judged(now=NIGHT + timedelta(minutes=1))) == {"r": []}
+
     def test_whose_start_is_missing(self) -> None:
         assert said(judged(script().host(P1, DATE).say("finish"))) == {
             "r": [("warning", "finish without start")]
@@ -442,6 +449,23 @@ class TestTheCheck:
         assert re.fullmatch(r"CRITICAL: no run started for 1 day, 16:\d\d:\d\d\n", said)
         assert self.check(run, archive, "--max-age", "2d")[0] == 0
         assert self.check(run, archive, "--run-id", "r")[0] == 0
+
+    @pytest.mark.parametrize("finished", [False, True])
+    def test_a_run_of_the_future_is_a_warning_and_hides_no_missing_one(
+        self, archive: str, run: Run, finished: bool
+    ) -> None:
+        future = script("future", moment(9999, 12, 31)).say("start")
+        add_all(future.host(P1).say("finish").sent if finished else future.sent)
+        code, said = self.check(run, archive)
+        assert (code, said.startswith("CRITICAL: there is no run since ")) == (2, True)
+        add_all(self.script("old", hours=40).say("start").host(P1).say("finish").sent)
+        code, said = self.check(run, archive)
+        assert (code, said.startswith("CRITICAL: no run started for 1 day, 16:")) == (2, True)
+        add_all(self.script("new").say("start").host(P1).say("finish").sent)
+        code, said = self.check(run, archive)
+        assert (code, said.startswith("WARNING: 0 critical and 1 warnings in 3 runs")) == (1, True)
+        assert "run future: in the future" in said
+        assert self.check(run, archive, "--run-id", "future")[0] == 1
 
     def test_runs_of_long_ago_do_not_count_unless_asked(self, archive: str, run: Run) -> None:
         add_all(self.script("old", days=9).say("start").sent)

@@ -93,7 +93,7 @@ def main(
     )
     lost = 0 if run_id is not None else sync_history.count_without_run(since)
     if check:
-        tally = _Tally.of(found)
+        tally = _Tally.of(found, now)
         window = f" since {date(since)}" if since else ""
         overdue = None if run_id is not None else _overdue(tally, now, max_age, window)
         answer(ctx, *(overdue or _verdict(tally, lost, window)))
@@ -112,7 +112,7 @@ def main(
 
 @dataclass(slots=True)
 class _Tally:
-    """What the verdict is made of, without keeping all runs."""
+    """What the verdict is made of, without keeping all runs; none of the future is the newest."""
 
     runs: int = 0
     severities: Counter[int] = field(default_factory=Counter)
@@ -120,11 +120,14 @@ class _Tally:
     worst: tuple[Judged, Finding] | None = None
 
     @classmethod
-    def of(cls, found: Iterable[Judged]) -> _Tally:
+    def of(cls, found: Iterable[Judged], now: datetime) -> _Tally:
+        from datanommer.models.sync_findings import CLOCK_SKEW
+
         tally = cls()
         for judged in found:
             tally.runs += 1
-            tally.newest = tally.newest or judged
+            if judged.run.first <= now + CLOCK_SKEW:
+                tally.newest = tally.newest or judged
             tally.severities.update(int(finding.severity) for finding in judged.findings)
             worst_here = judged.findings[:1]
             if worst_here and (
@@ -149,7 +152,6 @@ def _overdue(tally: _Tally, now: datetime, max_age: timedelta, window: str) -> _
 
 def _verdict(tally: _Tally, lost: int, window: str) -> _Verdict:
     """The state of the runs for the monitor, and what to say."""
-    assert tally.newest
     critical, warnings = tally.severities[CRITICAL], tally.severities[WARNING]
     runs = f"{tally.runs} run{'s' if tally.runs > 1 else ''}{window}"
     if critical or warnings:
@@ -160,6 +162,7 @@ def _verdict(tally: _Tally, lost: int, window: str) -> _Verdict:
         return state, f"{critical} critical and {warnings} warnings in {runs}; {example}"
     if lost:
         return WARNING, f"{runs}, and {lost} messages without a run_id"
+    assert tally.newest  # else all are in the future, and that is a warning
     newest = tally.newest.run
     took = "is running" if newest.duration is None else f"took {seconds(newest.duration)}"
     return OK, f"{runs}; the newest started {date(newest.first)} and {took}"

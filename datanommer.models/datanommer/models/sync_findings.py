@@ -16,6 +16,9 @@ WINDOW = timedelta(days=3)
 #: three times for two hours without a word.
 OLDER_THAN = timedelta(hours=6)
 
+#: How far the clock of a script may be ahead of ours before a run counts as one of the future.
+CLOCK_SKEW = timedelta(minutes=5)
+
 
 class Severity(IntEnum):
     """How bad it is; the values are the exit codes that monitors know."""
@@ -31,8 +34,8 @@ class Finding(NamedTuple):
     Attributes:
         severity: how bad it is; what a later run made good is a note.
         kind: what it is, a short constant: ``never finished``, ``still running``,
-            ``finish without start``, ``no start``, ``no hosts``, ``not finished``, ``failed``,
-            ``retried``, ``skipped``, ``listed twice`` or ``overlap``.
+            ``in the future``, ``finish without start``, ``no start``, ``no hosts``,
+            ``not finished``, ``failed``, ``retried``, ``skipped``, ``listed twice`` or ``overlap``.
         text: the same for people, with the reason that the script gave.
         synced_host: the host that it is about, if any.
         log_date: the date of that host, if any.
@@ -90,6 +93,9 @@ class Judge:
                 f"never finished: its last message was sent {_date(run.last)}",
             )
             yield _made_good(finding, self._successor(run))
+        if run.first > self._now + CLOCK_SKEW:
+            text = f"in the future: its first message was sent {_date(run.first)}"
+            yield Finding(Severity.WARNING, "in the future", text)
         if run.finishes > run.starts:
             text = "finished, but did not start"
             yield Finding(Severity.WARNING, "finish without start", text)
