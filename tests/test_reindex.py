@@ -124,7 +124,10 @@ def test_an_empty_archive_is_soon_done(archive: str, run: Run) -> None:
     assert (result.returncode, result.stdout) == (0, "messages 0, changed 0\n")
 
 
-def test_one_that_is_broken_off_says_where_to_go_on(archive: str, run: Run) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_broken_off_says_where_to_go_on(
+    archive: str, run: Run, number: signal.Signals
+) -> None:
     numbers = range(reindexing._BATCH + 1)
     store([known(f"{n:04}", users=("lmacken",), timestamp=1000 + n) for n in numbers])
     # The message that the second batch begins with is held by somebody else.
@@ -144,7 +147,7 @@ def test_one_that_is_broken_off_says_where_to_go_on(archive: str, run: Run) -> N
     )
     try:
         _wait_for_the_second_batch(archive)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=60)
     finally:
         process.kill()

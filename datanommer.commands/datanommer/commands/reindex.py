@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,11 +29,12 @@ def main(
     What messages about syncs of logs tell, for datanommer-runs, is extracted anew as well.
 
     Goes through the messages in order of time, a batch at a time, and changes only what is
-    different. Messages that no processor knows keep what they have. When it is broken off, what
-    it has done so far stays, and it says with which --since to go on.
+    different. Messages that no processor knows keep what they have. When it is broken off, by
+    Ctrl-C or SIGTERM, what it has done so far stays, and it says with which --since to go on.
     """
     from datanommer.models import reindexing
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress: Progress | None = None
     finished = False
     last_line = time.monotonic()
