@@ -305,6 +305,30 @@ class TestFailures:
         said = self.fails(run, "datanommer-stats", "--config-filename", file, code=1)
         assert file in said
 
+    @pytest.mark.parametrize(
+        "command", [*READING, "create-db", "rejected list", "runs", "spool status", "validate"]
+    )
+    def test_a_standard_output_that_is_closed(self, archive: str, command: str) -> None:
+        url = "" if command.startswith("spool") else f"--url '{archive}'"
+        result = in_shell(f"{command} {url} >&-")
+        assert result.returncode == 74
+        assert re.fullmatch("Error: The standard output is closed.*\n", result.stderr)
+
+    @pytest.mark.parametrize("command", ["load", "load -", "validate -"])
+    def test_a_standard_input_that_is_closed(self, archive: str, command: str) -> None:
+        result = in_shell(f"{command} --url '{archive}' <&-")
+        assert result.returncode == 2
+        assert "the standard input is closed. Name a file." in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_a_standard_error_that_is_closed_does_no_harm(
+        self, archive: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "messages.json"
+        file.write_text(json.dumps(envelope()))
+        result = in_shell(f"load --url '{archive}' '{file}' 2>&-")
+        assert (result.returncode, result.stdout) == (0, "stored 1, duplicates 0, rejected 0\n")
+
     def test_an_interrupt_is_130_and_keeps_what_is_stored(self, archive: str) -> None:
         process = subprocess.Popen(
             [script("datanommer-load"), "--url", archive],
@@ -340,6 +364,12 @@ class TestCreateDB:
         result = run("datanommer-create-db", "--url", url.render_as_string(hide_password=False))
         assert result.returncode == 0
         assert SECRET not in result.stderr + result.stdout
+
+
+def in_shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of datanommer by a line of the shell."""
+    line = f"'{script('datanommer')}' {command}"
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

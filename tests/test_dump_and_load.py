@@ -333,6 +333,12 @@ class TestLoad:
         assert "not-there.json" in result.stderr
         assert "Traceback" not in result.stderr
 
+    def test_a_file_that_cannot_be_read_on_is_said_to_be(self, archive: str, run: Run) -> None:
+        result = run("datanommer-load", "--url", archive, "/proc/self/mem")
+        assert (result.returncode, result.stdout) == (1, "stored 0, duplicates 0, rejected 0\n")
+        assert "/proc/self/mem, line 1: cannot be read (Input/output error)" in result.stderr
+        assert "output cannot" not in result.stderr
+
 
 class TestMemory:
     def test_a_dump_takes_no_more_for_more_messages(self, archive: str) -> None:

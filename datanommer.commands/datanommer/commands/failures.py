@@ -27,12 +27,17 @@ class Command(click.Command):
     """A command that ends without a traceback for what can go wrong around it."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if sys.stdout is None:  # closed when Python started
+            told = "The standard output is closed. Send it to /dev/null if nobody wants it."
+            self.fail(ctx, told, OUTPUT_FAILED)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except OSError as error:
+            if error.filename is not None:
+                self.fail(ctx, f"{error.filename} cannot be used: {error.strerror}.", 1)
             self._end_output(ctx, error)
         except DatanommerError as error:
             self.fail(ctx, str(error), error.exit_code)

@@ -24,7 +24,7 @@ _LONGEST_LITERAL = len("-Infinity")
 
 
 class NotJSON(DatanommerError):
-    """A file holds something that is not JSON, or is cut off in the middle."""
+    """A file holds something that is not JSON, is cut off in the middle, or cannot be read on."""
 
     def __init__(self, name: str, line: int, reason: str) -> None:
         super().__init__(
@@ -59,7 +59,7 @@ def read(
         progress: called with how many bytes were read, each time some are.
 
     Raises:
-        NotJSON: it is not JSON, not UTF-8, or cut off in the middle.
+        NotJSON: it is not JSON, not UTF-8, cut off in the middle, or cannot be read on.
     """
     yield from _Reader(stream, name, progress).values()
 
@@ -121,7 +121,11 @@ class _Reader:
         data = b""
         # At least as much again as waits: a value of any size is then tried a few times only.
         while not self.ended and len(data) <= len(waiting):
-            piece = self.stream.read1(_CHUNK)
+            try:
+                piece = self.stream.read1(_CHUNK)
+            except OSError as error:
+                reason = f"cannot be read ({error.strerror or error})"
+                raise NotJSON(self.name, self.line, reason) from None
             self.progress(len(piece))
             self.ended = not piece
             data += piece

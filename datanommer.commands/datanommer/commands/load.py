@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datanommer.commands import json_stream
 from datanommer.commands.failures import Command
-from datanommer.commands.options import with_database
+from datanommer.commands.options import InputFile, files_argument, with_database
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BATCH = 2000
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
+@files_argument
 @with_database
 def main(files: tuple[BufferedReader, ...]) -> None:
     """Load messages from files, or from standard input.
@@ -35,7 +35,7 @@ def main(files: tuple[BufferedReader, ...]) -> None:
     from datanommer.models import store
     from datanommer.models.pipeline import Pipeline
 
-    inputs = files or (cast("BufferedReader", sys.stdin.buffer),)
+    inputs = files or (InputFile().convert("-", None, None),)
     counts = store.Counts()
 
     def add(batch: list[Row | Reject]) -> None:
@@ -79,5 +79,5 @@ def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Row | Reject]:
 def _progress(file: BufferedReader) -> Any:
     """A bar on standard error, where that is a terminal and the end of the file is known."""
     size = os.fstat(file.fileno()).st_size
-    hidden = not (size and sys.stderr.isatty())
+    hidden = not (size and sys.stderr and sys.stderr.isatty())
     return click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=hidden)

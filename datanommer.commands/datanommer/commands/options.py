@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -139,6 +140,19 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         return self.fail(f"{value!r} is not a length of time. Write 90m, 6h or 2d.", param, ctx)
 
 
+class InputFile(click.File):
+    """A file to read bytes from; ``-`` is the standard input."""
+
+    def __init__(self) -> None:
+        super().__init__("rb")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-" and sys.stdin is None:  # closed when Python started
+            self.fail("the standard input is closed. Name a file.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+files_argument = click.argument("files", nargs=-1, type=InputFile(), metavar="[FILE]...")
 topic_option = click.option(
     "--topic", type=Text(), metavar="TOPIC", help="Only messages of this topic."
 )

@@ -15,7 +15,7 @@ import click
 
 from datanommer.commands import json_stream
 from datanommer.commands.failures import Command
-from datanommer.commands.options import Text, bind, database_options, time_options
+from datanommer.commands.options import Text, bind, database_options, files_argument, time_options
 
 if TYPE_CHECKING:
     from datanommer.models.validation import Example, Sent, Tally
@@ -24,7 +24,7 @@ _SHOWN = 200
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
+@files_argument
 @time_options("messages sent")
 @click.option(
     "--topic",
