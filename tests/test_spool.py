@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from datanommer.models.reception import Received, Receiver
 from datanommer.models.schema import Rejected
 from datanommer.models.spool import Spool, configured, damaged, set_aside
 from envelopes import envelope, received, without
-from shell import Run
+from shell import Run, script
 
 #: One of everything that a batch may hold, and what is to be stored of it.
 BATCH = [
@@ -241,11 +242,48 @@ class TestCommand:
         assert result.stdout.startswith("9 messages wait")
 
     def test_where_there_is_none_none_is_made(self, archive: str, run: Run, tmp_path: Path) -> None:
-        folder = ["--spool-dir", str(tmp_path / "none")]
-        assert run("datanommer-spool", "status", *folder).stdout.startswith("0 messages wait")
-        assert run("datanommer-spool", "drain", "--url", archive, *folder).returncode == 0
-        assert run("datanommer-spool", "check", *folder).returncode == 0
-        assert not (tmp_path / "none").exists()
+        file = tmp_path / "config.py"
+        file.write_text(f"config = {{'datanommer.spool_dir': {str(tmp_path / 'none')!r}}}")
+        for named in (["--config-filename", str(file)], ["--spool-dir", str(tmp_path)]):
+            status = run("datanommer-spool", "status", *named)
+            assert status.stdout.startswith("0 messages wait; there is no spool in ")
+            drain = run("datanommer-spool", "drain", "--url", archive, *named)
+            assert (drain.returncode, drain.stdout) == (0, "stored 0, duplicates 0, rejected 0\n")
+            assert drain.stderr.startswith("There is no spool in ")
+            check = run("datanommer-spool", "check", *named)
+            assert (check.returncode, check.stderr) == (0, "")
+            assert check.stdout.startswith("There is no spool in ")
+        assert list(tmp_path.iterdir()) == [file]
+
+    @pytest.mark.parametrize("command", ["status", "drain", "check"])
+    @pytest.mark.parametrize("name", ["none", "file", ""])
+    def test_what_is_no_folder_is_a_usage_error(
+        self, run: Run, tmp_path: Path, command: str, name: str
+    ) -> None:
+        (tmp_path / "file").touch()
+        named = str(tmp_path / name) if name else ""
+        result = run("datanommer-spool", command, "--spool-dir", named)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"'{named}'" in result.stderr
+
+    @pytest.mark.parametrize("command", ["status", "check"])
+    def test_the_folder_of_another_user_is_refused(self, tmp_path: Path, command: str) -> None:
+        folder = tmp_path / "spool"
+        folder.mkdir(mode=0)
+        file = tmp_path / "config.py"
+        file.write_text(f"config = {{'datanommer.spool_dir': {str(folder)!r}}}")
+        for named in (["--config-filename", str(file)], ["--spool-dir", str(folder)]):
+            assert_refused(without_privileges(command, *named), folder)
+
+    @pytest.mark.parametrize("command", ["status", "check"])
+    def test_so_is_that_of_the_system_where_no_folder_is_named(self, command: str) -> None:
+        # A /var/spool of its own, that nobody else sees.
+        alone = ["unshare", "--mount", "sh", "-c"]
+        made = "mount -t tmpfs tmpfs /var/spool && mkdir -m 0 /var/spool/datanommer"
+        if subprocess.run([*alone, made], capture_output=True, check=False).returncode:
+            pytest.skip("nothing can be mounted")
+        result = without_privileges(command, before=[*alone, f'{made} && exec "$@"', "sh"])
+        assert_refused(result, Path("/var/spool/datanommer"))
 
     def test_check_finds_damage(self, run: Run, spool: Spool) -> None:
         spool.put([received(envelope(msg="x" * 5000)) for _ in range(100)])
@@ -259,6 +297,21 @@ class TestCommand:
         assert result.returncode == 1
         assert str(spool.file) in result.stdout + result.stderr
         assert "Traceback" not in result.stderr
+
+
+def without_privileges(
+    command: str, *options: str, before: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run ``datanommer-spool`` as somebody who may not do all that root may."""
+    dropped = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"]
+    line = [*before, *(dropped if os.geteuid() == 0 else ()), script("datanommer-spool")]
+    return subprocess.run([*line, command, *options], capture_output=True, text=True, check=False)
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], folder: Path) -> None:
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"The folder {folder} of the spool is not yours" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_drawn_id_survives_the_spool(archive: str, run: Run, spool: Spool) -> None:

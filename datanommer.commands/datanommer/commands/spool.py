@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def main() -> None:
 
 _spool_dir_option = click.option(
     "--spool-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, readable=False, path_type=Path),
     metavar="FOLDER",
     help="The folder of the spool. Without it, the one that the hub uses.",
 )
@@ -69,7 +70,9 @@ def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) 
     from datanommer.models.reception import Receiver
 
     bind(url, config_filename)
-    _, spool = _open(spool_dir, config_filename)
+    folder, spool = _open(spool_dir, config_filename)
+    if spool is None:
+        click.echo(f"There is no spool in {folder}.", err=True)
     counts = store.Counts()
     try:
         receiver = Receiver(configuration.load(config_filename)) if spool else None
@@ -106,13 +109,25 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
         click.echo(fault)
     if faults:
         ctx.exit(1)
-    click.echo(f"The spool in {folder} is whole")
+    click.echo(f"The spool in {folder} is whole" if spool else f"There is no spool in {folder}.")
 
 
 def _open(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
-    """The folder of the spool, and the spool if there is one; none is made."""
-    from datanommer.models import configuration
-    from datanommer.models.spool import Spool, folder_of
+    """The folder of the spool, and the spool if there is one; none is made.
 
-    folder = spool_dir or folder_of(configuration.load(config_filename))
+    Raises:
+        SpoolForbidden: the caller may not use the folder, which is that of another user's hub.
+    """
+    from datanommer.models import configuration
+    from datanommer.models.errors import SpoolForbidden
+    from datanommer.models.spool import FOLDER_KEY, SYSTEM_FOLDER, Spool, folder_of
+
+    folder = spool_dir
+    if folder is None:
+        config = configuration.load(config_filename)
+        # Not what a hub of the caller would take instead: the one that runs has the system's.
+        is_system = not config.get(FOLDER_KEY) and SYSTEM_FOLDER.exists()
+        folder = SYSTEM_FOLDER if is_system else folder_of(config)
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SpoolForbidden(folder)
     return folder, Spool(folder) if Spool.exists(folder) else None

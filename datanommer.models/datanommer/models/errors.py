@@ -7,6 +7,7 @@ Each message says what went wrong and what to do next, so that a command can pri
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 #: The kinds of rejects; see `datanommer.models.schema.Rejected`.
 KINDS = ("conflict", "invalid", "too large", "classic")
@@ -49,6 +50,20 @@ class SignaturesUnknown(DatanommerError):
 
 class SpoolFull(DatanommerError):
     """The spool can take no more: its cap is reached, or the floor of free disk, or it fails."""
+
+
+class SpoolForbidden(DatanommerError):
+    """The folder of a spool belongs to somebody else.
+
+    Args:
+        folder: the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"The folder {folder} of the spool is not yours to read and write. Run this as the "
+            "user of the hub, or name another folder with --spool-dir."
+        )
 
 
 class SpoolDamaged(DatanommerError):
