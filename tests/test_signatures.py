@@ -461,6 +461,10 @@ class TestAConfigurationThatCannotWork:
             {**authority.config, "crypto_validate_backends": ["x509", "gpg"]}
         )
 
+    def test_is_gpg_without_its_folder_of_keys(self, authority: Authority) -> None:
+        configured = {"crypto_validate_backends": ["gpg"], "gpg_home": "/nonexistent/gpg"}
+        assert "gpg_home (/nonexistent/gpg)" in advice({**authority.config, **configured})
+
     @pytest.mark.parametrize(
         ("state_of_the_machine", "expected"),
         [

@@ -90,7 +90,7 @@ class Validator:
         self._lock = threading.Lock()
         self._look_at = time.time() + min(_LOOK_EVERY, keep_for)
         if "gpg" in self._backends:
-            _require_gpg()
+            _require_gpg(self._gpg_home)
         if "x509" in self._backends:
             _require_x509()
             self._source = AuthoritySource(config, keep_for)
@@ -309,11 +309,16 @@ def _configured_backends(config: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(named or [signing])
 
 
-def _require_gpg() -> None:
+def _require_gpg(home: str) -> None:
+    missing = None
     if shutil.which("gpg") is None:
+        missing = "there is no program gpg. Install GnuPG"
+    elif not (os.path.isdir(home) and os.access(home, os.R_OK | os.X_OK)):  # noqa: PTH112
+        missing = f"gpg_home ({home}) is no folder that can be read. Put the keys there"
+    if missing:
         raise ConfigurationError(
-            "Signatures of gpg cannot be validated: there is no program gpg. Install GnuPG, or "
-            "take gpg out of crypto_validate_backends in the fedmsg configuration."
+            f"Signatures of gpg cannot be validated: {missing}, or take gpg out of "
+            "crypto_validate_backends in the fedmsg configuration."
         )
 
 
