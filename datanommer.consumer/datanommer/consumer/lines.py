@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import Any
 
 _MINUTE = 60.0
@@ -15,14 +14,15 @@ class Lines:
 
     Args:
         log: where the lines go.
-        a_minute: how many lines of one text are written; the rest is summed up.
+        a_minute: how many lines of one text are written; the rest is summed up, a minute after
+            the first, or at the end.
     """
 
     def __init__(self, log: logging.Logger, a_minute: int = 10) -> None:
         self._log = log
         self._a_minute = a_minute
         self._lock = threading.Lock()
-        self._minutes: dict[tuple[int, str], tuple[float, int]] = {}
+        self._numbers: dict[tuple[int, str], int] = {}
 
     def warning(self, text: str, *arguments: Any) -> None:
         """Log at WARNING; `text` is what makes two lines the same."""
@@ -32,14 +32,24 @@ class Lines:
         """Log at CRITICAL, likewise."""
         self._line(logging.CRITICAL, text, arguments)
 
+    def close(self) -> None:
+        """Sum up what was left out."""
+        for level, text in list(self._numbers):
+            self._sum_up(level, text)
+
     def _line(self, level: int, text: str, arguments: tuple[Any, ...]) -> None:
-        now = time.monotonic()
         with self._lock:
-            began, number = self._minutes.get((level, text), (now, 0))
-            if now - began >= _MINUTE:
-                left_out, began, number = number - self._a_minute, now, 0
-                if left_out > 0:
-                    self._log.log(level, "... and %s more like the following", left_out)
-            self._minutes[level, text] = began, number + 1
+            number = self._numbers.get((level, text), 0)
+            self._numbers[level, text] = number + 1
+        if number == 0:
+            minute = threading.Timer(_MINUTE, self._sum_up, [level, text])
+            minute.daemon = True
+            minute.start()
         if number < self._a_minute:
             self._log.log(level, text, *arguments)
+
+    def _sum_up(self, level: int, text: str) -> None:
+        with self._lock:
+            left_out = self._numbers.pop((level, text), 0) - self._a_minute
+        if left_out > 0:
+            self._log.log(level, "... and %s more lines like %r", left_out, text)

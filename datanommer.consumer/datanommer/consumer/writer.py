@@ -163,6 +163,8 @@ class Writer:
         self._drainer.join(_LAST_SECONDS)
         if waiting := self.waiting:
             log.warning("%s messages wait in %s for the next start.", waiting, self._spool.file)
+        self._lines.close()
+        self._states.close()
         self._spool.close()
 
     def _log_reject(self, reject: Reject) -> None:
