@@ -254,6 +254,11 @@ class TestLoad:
         assert stored.timestamp.isoformat() == "2021-07-21T12:23:12"
         assert stored.category == "logging"
 
+    def test_an_envelope_with_headers_of_any_kind(self, archive: str, run: Run) -> None:
+        sent = {**envelope(), "headers": {"sent-at": "2021-07-21T12:23:12+00:00"}}
+        run("datanommer-load", "--url", archive, input=json.dumps(sent))
+        assert [message.body for message in session.query(Message)] == [sent["body"]]
+
     @pytest.mark.parametrize("left_out", [("id", "queue"), ("id", "queue", "headers")])
     def test_a_line_of_fedora_messaging_that_says_no_more_than_it_must(
         self, archive: str, run: Run, left_out: tuple[str, ...]

@@ -166,6 +166,8 @@ class TestRetry:
         deep: dict[str, Any] = {}
         for _ in range(5000):
             deep = {"deeper": deep}
+        circle: dict[str, Any] = {}
+        circle["again"] = circle
         bad: list[Any] = [
             None,
             [],
@@ -173,6 +175,8 @@ class TestRetry:
             envelope(msg=float("nan")),
             envelope(msg={"bytes": b"\xff"}),
             envelope(msg=10**5000),
+            envelope(i=10**5000),
+            envelope(msg=circle),
             envelope(msg=deep),
             envelope(topic="nul\0"),
             envelope(timestamp=1344350850886),
@@ -180,7 +184,7 @@ class TestRetry:
         ]
         add_all(bad)
         before = [(kept.id, kept.kind, kept.reason, kept.seen) for kept in rejects()]
-        assert self.retry(run, archive, "--all") == "stored 0, duplicates 0, still rejected 10\n"
+        assert self.retry(run, archive, "--all") == "stored 0, duplicates 0, still rejected 12\n"
         assert [(kept.id, kept.kind, kept.reason, kept.seen) for kept in rejects()] == before
 
     def test_a_conflict_stays_a_conflict(self, archive: str, run: Run) -> None:
@@ -196,6 +200,22 @@ class TestRetry:
         execute(archive, "DELETE FROM messages")
         assert self.retry(run, archive, "--all") == "stored 1, duplicates 0, still rejected 0\n"
         assert stored("2013-x").msg == 2
+
+    @pytest.mark.parametrize(
+        "beside",
+        [
+            {"headers": {"sent-at": "2023-01-01T00:00:00+00:00", "fedora_messaging_severity": 20}},
+            {"id": "1", "queue": "a", "priority": 4},
+        ],
+    )
+    def test_an_envelope_is_stored_as_it_came_whatever_is_beside_its_body(
+        self, archive: str, run: Run, beside: dict[str, Any]
+    ) -> None:
+        sent = {**envelope(msg_id="2013-x", msg=2), **beside}
+        add_all([envelope(msg_id="2013-x", msg=1), sent])
+        execute(archive, "DELETE FROM messages")
+        assert self.retry(run, archive, "--all") == "stored 1, duplicates 0, still rejected 0\n"
+        assert stored("2013-x").body == sent["body"]
 
     def test_of_two_that_conflict_with_each_other_the_first_is_stored(
         self, archive: str, run: Run

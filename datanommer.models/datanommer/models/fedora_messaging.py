@@ -25,11 +25,15 @@ def is_line(value: Mapping[str, Any]) -> bool:
     """Whether this is such an object, and not an envelope of fedmsg or STOMP."""
     if "topic" not in value or "body" not in value:
         return False
+    if _OWN_KEYS & value.keys():
+        return True
     body, headers = value["body"], value.get("headers")
+    keys = body.keys() if isinstance(body, dict) else set()
+    if keys >= {"topic", "msg"}:
+        return False  # a body of fedmsg; over STOMP, headers of any kind come beside it
     return bool(
-        _OWN_KEYS & value.keys()
-        or (isinstance(headers, dict) and _OWN_HEADERS & headers.keys())
-        or (isinstance(body, dict) and not _KEYS_OF_FEDMSG & body.keys())
+        (isinstance(headers, dict) and _OWN_HEADERS & headers.keys())
+        or (isinstance(body, dict) and not _KEYS_OF_FEDMSG & keys)
     )
 
 

@@ -23,56 +23,73 @@ class _Token(str):
         return token
 
 
+#: What is said of a text that is not exactly what came, because JSON has no form for all of it.
+INEXACT = "JSON has no form for all of it"
+
+
 def dumps(value: Any) -> bytes:
     """The value as ASCII JSON (NaN and Infinity in Python's form)."""
+    return write(value)[0]
+
+
+def write(value: Any) -> tuple[bytes, bool]:
+    """The value as `dumps` writes it, and whether that is exactly the value."""
+    writer = _Writer()
     try:
-        return json.dumps(value, default=_text).encode("ascii")
+        text = json.dumps(value, default=writer.text)
     except (RecursionError, TypeError, ValueError):
-        return _dumps_slowly(value).encode("ascii")
+        text = writer.slowly(value)
+    return text.encode("ascii"), writer.is_exact
 
 
-def _dumps_slowly(value: Any) -> str:
-    written: list[str] = []
-    open_containers: set[int] = set()
-    waiting: list[Any] = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, _Token):
-            written.append(item)
-            open_containers.discard(item.closes or 0)
-        elif not isinstance(item, dict | list | tuple):
-            written.append(_scalar(item))
-        elif id(item) in open_containers:
-            written.append('"<circular reference>"')
+class _Writer:
+    """Writes one value; `is_exact` until something was written otherwise than it is."""
+
+    def __init__(self) -> None:
+        self.is_exact = True
+
+    def slowly(self, value: Any) -> str:
+        written: list[str] = []
+        open_containers: set[int] = set()
+        waiting: list[Any] = [value]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, _Token):
+                written.append(item)
+                open_containers.discard(item.closes or 0)
+            elif not isinstance(item, dict | list | tuple):
+                written.append(self._scalar(item))
+            elif id(item) in open_containers:
+                self.is_exact = False
+                written.append('"<circular reference>"')
+            else:
+                open_containers.add(id(item))
+                waiting.extend(reversed(self._pieces(item)))
+        return "".join(written)
+
+    def _pieces(self, container: Any) -> list[Any]:
+        pieces: list[Any] = []
+        if isinstance(container, dict):
+            for key, value in container.items():
+                name = key if isinstance(key, str) else self.text(key)
+                pieces += [_Token(", "), _Token(f"{json.dumps(name)}: "), value]
+            opening, closing = "{}"
         else:
-            open_containers.add(id(item))
-            waiting.extend(reversed(_pieces(item)))
-    return "".join(written)
+            for value in container:
+                pieces += [_Token(", "), value]
+            opening, closing = "[]"
+        # The first comma gives its place to the opening bracket.
+        return [_Token(opening), *pieces[1:], _Token(closing, closes=id(container))]
 
+    def _scalar(self, value: Any) -> str:
+        try:
+            return json.dumps(value, default=self.text)
+        except ValueError:  # an integer of more digits than Python writes out
+            self.is_exact = False
+            return json.dumps(hex(value))
 
-def _pieces(container: Any) -> list[Any]:
-    pieces: list[Any] = []
-    if isinstance(container, dict):
-        for key, value in container.items():
-            name = key if isinstance(key, str) else _text(key)
-            pieces += [_Token(", "), _Token(f"{json.dumps(name)}: "), value]
-        opening, closing = "{}"
-    else:
-        for value in container:
-            pieces += [_Token(", "), value]
-        opening, closing = "[]"
-    # The first comma gives its place to the opening bracket.
-    return [_Token(opening), *pieces[1:], _Token(closing, closes=id(container))]
-
-
-def _scalar(value: Any) -> str:
-    try:
-        return json.dumps(value, default=_text)
-    except ValueError:  # an integer of more digits than Python writes out
-        return json.dumps(hex(value))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes | bytearray):
-        return bytes(value).decode("utf-8", "surrogateescape")
-    return repr(value)
+    def text(self, value: Any) -> str:
+        self.is_exact = False
+        if isinstance(value, bytes | bytearray):
+            return bytes(value).decode("utf-8", "surrogateescape")
+        return repr(value)

@@ -177,10 +177,16 @@ def parse(value: Any) -> Row | Reject:
             `datanommer.models.rejected.export` wrote. Anything else is rejected.
     """
     if isinstance(value, dict) and value.keys() == {"rejected", "raw"}:
-        value = value["raw"]
+        return parse_reject(value["raw"])
+    if isinstance(value, dict) and fedora_messaging.is_line(value):
+        return fedora_messaging.prepare(value)
+    return parse_reject(value)
+
+
+def parse_reject(value: Any) -> Row | Reject:
+    """The same of what was rejected: a record or an envelope, whatever its keys and headers are."""
     if not isinstance(value, dict) or "body" in value or "msg" not in value:
-        is_line = isinstance(value, dict) and fedora_messaging.is_line(value)
-        return fedora_messaging.prepare(value) if is_line else prepare(value)
+        return prepare(value)
     try:
         envelope, given = _envelope_of(value)
         row = message.from_envelope(envelope, given)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
-from datanommer.models import message, record
+from datanommer.models import message, raw, record
 from datanommer.models.database import bound_engine
 from datanommer.models.errors import NoSuchReject, NotStorable
 from datanommer.models.message import Row
@@ -114,7 +114,7 @@ def _retry(connection: sa.Connection, batch: Sequence[int]) -> Counts:
         f"SELECT {', '.join(_Kept._fields)} FROM rejected WHERE id = ANY(%s) ORDER BY id",
         [list(batch)],
     )
-    attempts = [_attempt(_Kept._make([*values, bytes(raw)])) for *values, raw in cursor.fetchall()]
+    attempts = [_attempt(_Kept._make([*row[:-1], bytes(row[-1])])) for row in cursor.fetchall()]
     # Messages first and rejects last, as all writers do.
     outcome = settle(connection, [attempt.row for attempt in attempts if attempt.row])
     refusals = {id(row): error for row, error in outcome.refused}
@@ -135,25 +135,17 @@ def _retry(connection: sa.Connection, batch: Sequence[int]) -> Counts:
 
 def _attempt(kept: _Kept) -> _Attempt:
     as_before = _Attempt(kept, refusal=NotStorable(kept.kind, kept.reason))
-    if _is_inexact(kept):
-        return as_before
+    if raw.INEXACT in kept.reason:
+        return as_before  # what it says instead would be a message that nobody sent
     try:
         value = json.loads(kept.raw.decode())
     except (ValueError, RecursionError):
         return as_before
-    item = record.parse(value)
+    item = record.parse_reject(value)
     if isinstance(item, Reject):
         return _Attempt(kept, refusal=NotStorable(item.kind, item.reason))
     _keep_what_was_given(item, kept, value)
     return _Attempt(kept, row=item)
-
-
-def _is_inexact(kept: _Kept) -> bool:
-    """Whether `raw` is other than what came, for which JSON has no form (bytes, say).
-
-    What it says instead could be stored, and would be a message that nobody sent.
-    """
-    return "cannot be written as JSON" in kept.reason and "Out of range float" not in kept.reason
 
 
 def _keep_what_was_given(row: Row, kept: _Kept, value: dict[str, Any]) -> None:

@@ -156,10 +156,11 @@ def reject(received: Any, error: NotStorable) -> Reject:
     outer = received if isinstance(received, dict) else {}
     inner = outer.get("body")
     body = inner if isinstance(inner, dict) else outer
-    written = received if isinstance(received, bytes) else raw.dumps(received)
+    written, is_exact = (received, True) if isinstance(received, bytes) else raw.write(received)
+    reason = error.reason if is_exact else f"{error.reason} ({raw.INEXACT})"
     return Reject(
         kind=error.kind,
-        reason=_safe(error.reason) or "",
+        reason=_safe(reason) or "",
         raw=written[:MAX_RAW_BYTES],
         sha256=hashlib.sha256(written).digest(),
         msg_id=_safe(body.get("msg_id")),
