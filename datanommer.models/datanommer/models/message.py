@@ -92,6 +92,12 @@ class Row:
     from_amqp: bool = False
     line: str | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def size(self) -> int:
+        """How many characters it has; the columns that are short, and indexed, do not count."""
+        long = (self.msg, self.headers, self.extra, self.certificate)
+        return sum(len(text) for text in long if text)
+
 
 def categorize(topic: str) -> str:
     """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus.
@@ -249,6 +255,8 @@ def which(msg_id: Any, topic: Any) -> str:
 
 def _quoted(value: Any) -> str:
     # What is refused may have anything for an id.
+    if value is None:
+        return "none"
     return repr(value[:200]) if isinstance(value, str) else type(value).__name__
 
 

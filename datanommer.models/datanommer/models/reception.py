@@ -116,7 +116,7 @@ class Received:
         """The reject of what cannot be read."""
         headers = "" if self.headers is None else f', "headers": {self.headers}'
         text = f'{{"topic": {json.dumps(self.topic)}, "body": {self.body}{headers}}}'
-        return store.reject(text.encode(), error)
+        return store.reject(text.encode(), error, self.topic)
 
 
 @dataclass(frozen=True, slots=True)

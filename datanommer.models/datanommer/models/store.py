@@ -146,12 +146,13 @@ def _row(envelope: Any, given: Mapping[str, Any] | None) -> Row:
     return row
 
 
-def reject(received: Any, error: NotStorable) -> Reject:
+def reject(received: Any, error: NotStorable, topic: str | None = None) -> Reject:
     """The reject of something received that `error` says cannot be stored.
 
     Args:
         received: what came, as an object, or as bytes where it could not be read as one.
         error: why.
+        topic: the topic, where `received` does not tell.
     """
     outer = received if isinstance(received, dict) else {}
     inner = outer.get("body")
@@ -164,7 +165,7 @@ def reject(received: Any, error: NotStorable) -> Reject:
         raw=written[:MAX_RAW_BYTES],
         sha256=hashlib.sha256(written).digest(),
         msg_id=_safe(body.get("msg_id")),
-        topic=_safe(body.get("topic", outer.get("topic"))),
+        topic=_safe(body.get("topic", outer.get("topic", topic))),
     )
 
 
