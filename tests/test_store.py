@@ -13,7 +13,8 @@ import pytest
 from hypothesis import strategies as st
 
 import datanommer.models
-from datanommer.models import Message, add, add_all, session
+from classic import execute
+from datanommer.models import Message, add, add_all, insert, session, store
 from datanommer.models.database import bound_engine
 from datanommer.models.schema import Certificate, Rejected, Topic
 from envelopes import envelope, without
@@ -229,6 +230,16 @@ class TestDuplicatesAndConflicts:
         assert add_all(sent) == (len(sent), 0, 0)
         assert same(stored_bodies(), [message["body"] for message in sent])
 
+    def test_messages_and_rejects_too_large_for_one_statement_go_in_several(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(insert, "_LARGE", 1000)
+        monkeypatch.setattr(store, "_BYTES_OF_A_STATEMENT", 1000)
+        batch = [envelope(msg=f"{number}" * 600) for number in range(9)]
+        batch += [envelope(topic="", msg=f"{number}" * 600) for number in range(5)]
+        assert add_all(batch) == (9, 0, 5)
+        assert same(stored_bodies(), [each["body"] for each in batch[:9]])
+
     def test_duplicates_in_a_large_batch_are_found(self) -> None:
         sent = [envelope() for _ in range(100)]
         add_all(sent[:30])
@@ -337,6 +348,16 @@ class TestRejects:
         assert reason in rejected.reason
         assert len(rejected.raw) > 1
         assert same(stored_bodies(), [good["body"]])
+
+    def test_a_reject_that_came_as_often_as_can_be_counted_keeps_nothing_out(
+        self, archive: str
+    ) -> None:
+        bad = envelope(topic="")
+        add(bad)
+        execute(archive, "UPDATE rejected SET seen = 2147483646")
+        assert add_all([bad, bad, envelope()]) == (1, 0, 2)
+        session.rollback()
+        assert [rejected.seen for rejected in rejects()] == [2147483647]
 
     def test_the_same_reject_again_raises_seen(self) -> None:
         sent = envelope(i=2**63)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datanommer.models.store import Reject
 
 _BATCH = 2000
+_BATCH_BYTES = 16 * 1024 * 1024  # of content; two batches are in memory
 
 
 @click.command(cls=Command)
@@ -52,12 +53,14 @@ def main(files: tuple[BufferedReader, ...]) -> None:
 
 def _batches(items: Iterator[Row | Reject]) -> Iterator[list[Row | Reject]]:
     batch = []
+    size = 0
     try:
         for item in items:
             batch.append(item)
-            if len(batch) == _BATCH:
+            size += item.size
+            if len(batch) == _BATCH or size > _BATCH_BYTES:
                 yield batch
-                batch = []
+                batch, size = [], 0
     except json_stream.NotJSON:
         yield batch  # what stood before the fault is good
         raise

@@ -33,6 +33,8 @@ _ONCE = "ON CONFLICT (msg_id) DO NOTHING"
 #: How many rows PostgreSQL is sent at a time. It reads them while the next are written, which takes
 #: a tenth off the time of a batch, with 50 as with 300; each time, a thread may wait for its turn.
 _ROWS_AT_ONCE = 250
+#: How many characters are too many for an INSERT, which is one statement, and for rows at once.
+_LARGE = 16 * 1024 * 1024
 
 
 def insert(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
@@ -53,7 +55,7 @@ def insert(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
         (number, None if row.certificate is None else certificates[row.certificate], row)
         for number, row in numbered
     ]
-    if len(rows) < COPY_FROM:
+    if len(rows) < COPY_FROM and sum(row.size for row in rows) < _LARGE:
         _insert_messages(cursor, keyed)
     else:
         _copy_messages(cursor, keyed)
@@ -184,7 +186,13 @@ class _Lines:
         self._lines = iter(lines)
 
     def read(self, _: int) -> bytes:
-        lines = list(islice(self._lines, _ROWS_AT_ONCE))
+        lines: list[str] = []
+        size = 0
+        for line in islice(self._lines, _ROWS_AT_ONCE):
+            lines.append(line)
+            size += len(line)
+            if size > _LARGE:
+                break
         return "\n".join([*lines, ""]).encode()
 
 

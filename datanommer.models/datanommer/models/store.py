@@ -35,6 +35,8 @@ MAX_BATCH = 10_000
 MAX_RAW_BYTES = 128 * 1024 * 1024
 
 _TRIES = 5
+_BYTES_OF_A_STATEMENT = 32 * 1024 * 1024
+_MOST_SEEN = 2**31 - 1
 _CONFLICT = "the id {} belongs to a message of other content, which came first"
 _Result = TypeVar("_Result")
 # What PostgreSQL says of a row, and would say again: SQLSTATE classes 22, 23, 0A and 54.
@@ -81,6 +83,11 @@ class Reject:
     sha256: bytes
     msg_id: str | None
     topic: str | None
+
+    @property
+    def size(self) -> int:
+        """How many bytes of what was received are kept."""
+        return len(self.raw)
 
     def __str__(self) -> str:
         return f"({self.kind}): {message.which(self.msg_id, self.topic)}: {self.reason}"
@@ -310,22 +317,27 @@ def _insert_rejects(connection: sa.Connection, rejects: Sequence[Reject]) -> Non
         return
     times = Counter(reject.sha256 for reject in rejects)
     once = {reject.sha256: reject for reject in rejects}
+    values = [
+        (
+            psycopg2.Binary(key),
+            reject.msg_id,
+            reject.topic,
+            reject.kind,
+            reject.reason,
+            psycopg2.Binary(reject.raw),
+            times[key],
+        )
+        for key, reject in sorted(once.items())
+    ]
+    # A statement has at most 1 GB, and a reject takes up to a quarter of that.
+    largest = max(reject.size for reject in once.values())
     execute_values(
         connection.connection.cursor(),
         "INSERT INTO rejected (sha256, msg_id, topic, kind, reason, raw, seen) VALUES %s "
-        "ON CONFLICT (sha256) DO UPDATE SET seen = rejected.seen + excluded.seen",
-        [
-            (
-                psycopg2.Binary(key),
-                reject.msg_id,
-                reject.topic,
-                reject.kind,
-                reject.reason,
-                psycopg2.Binary(reject.raw),
-                times[key],
-            )
-            for key, reject in sorted(once.items())
-        ],
+        "ON CONFLICT (sha256) DO UPDATE SET seen = "
+        f"least(rejected.seen::bigint + excluded.seen, {_MOST_SEEN})",
+        values,
+        page_size=max(1, _BYTES_OF_A_STATEMENT // (largest + 1)),
     )
 
 
@@ -338,7 +350,7 @@ def _reject_row(row: Row, error: NotStorable) -> Reject:
     return Reject(
         kind=error.kind,
         reason=error.reason,
-        raw=received,
+        raw=received[:MAX_RAW_BYTES],
         sha256=hashlib.sha256(identity).digest(),
         msg_id=row.msg_id,
         topic=row.topic,
