@@ -199,7 +199,7 @@ def test_what_is_no_message_harms_nothing_that_comes_after(bus: Bus, archive: Ar
     # What JSON there is, or else the text, becomes the content of a message.
     assert [message.msg for message in stored[1:-1]] == ["no JSON", [], {"no": "topic"}]
     (deep,) = archive.rejected()
-    assert (deep.kind, deep.topic) == ("too large", None)
+    assert (deep.kind, deep.topic) == ("too large", first["topic"])
     assert deep.raw == b'{"topic": "%s", "body": %s}' % (first["topic"].encode(), b"[" * 100_000)
 
 
