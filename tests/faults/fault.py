@@ -42,7 +42,10 @@ def hanging(database: Database) -> Iterator[None]:
 def crashed(database: Database) -> Iterator[None]:
     """A session of the hub is killed, and PostgreSQL recovers."""
     database.server.crash(database.name)
-    yield
+    try:
+        yield
+    finally:
+        database.server.start()  # it starts by itself, and takes as long as its disk does
 
 
 @contextlib.contextmanager

@@ -130,8 +130,11 @@ class Server:
 
     def start(self) -> None:
         """Start it, unless it runs, and wait until it answers."""
-        if self._process and self._process.poll() is None:
-            return
+        if not (self._process and self._process.poll() is None):
+            self._launch()
+        eventually(self._answers, "PostgreSQL to answer")
+
+    def _launch(self) -> None:
         settings = {
             **_SETTINGS,
             "port": str(self.port),
@@ -145,7 +148,6 @@ class Server:
                 stderr=log,
                 **self._account.options(),
             )
-        eventually(self._answers, "PostgreSQL to answer")
 
     def _answers(self) -> bool:
         assert self._process
