@@ -332,6 +332,47 @@ class TestLoad:
         raws = {rejected.raw.decode() for rejected in session.query(Rejected)}
         assert {lines[0], lines[1], lines[3]} < raws
 
+    @pytest.mark.parametrize("unreadable", ["9" * 5001, "[" * 3000 + "]" * 3000])
+    @pytest.mark.parametrize("indent", [None, 2])
+    @pytest.mark.parametrize("is_list", [True, False])
+    def test_what_cannot_be_read_is_rejected_whole_and_alone(
+        self, archive: str, run: Run, unreadable: str, indent: int | None, is_list: bool
+    ) -> None:
+        tricky = ']}, \\ " {[ \n' + "x" * 2**20  # brackets that are none, and more than a chunk
+        texts = [json.dumps(envelope(msg=["there", tricky]), indent=indent) for _ in range(4)]
+        texts[1] = texts[1].replace('"there"', unreadable)
+        together = f"[{', '.join(texts)}]" if is_list else " ".join(texts)
+        result = run("datanommer-load", "--url", archive, input=together)
+        assert result.stdout == "stored 3, duplicates 0, rejected 1\n"
+        assert (result.returncode, result.stderr) == (0, "")
+        assert session.query(Rejected).one().raw.decode() == texts[1]
+
+    def test_a_number_that_cannot_be_read_is_rejected_alone(self, archive: str, run: Run) -> None:
+        text = f"[{'9' * 5001},{json.dumps(envelope())},{'8' * 5001}]"
+        result = run("datanommer-load", "--url", archive, input=text)
+        assert result.stdout == "stored 1, duplicates 0, rejected 2\n"
+        raws = {rejected.raw.decode() for rejected in session.query(Rejected)}
+        assert raws == {"9" * 5001, "8" * 5001}
+
+    @pytest.mark.parametrize("end", ["", '"', "]}"])
+    def test_a_line_that_cannot_be_read_and_is_cut_off_is_rejected_alone(
+        self, archive: str, run: Run, end: str
+    ) -> None:
+        broken = '{"a":' * 3000 + end
+        text = f"{broken}\r\n{json.dumps(envelope())}\n{broken}\n"
+        result = run("datanommer-load", "--url", archive, input=text)
+        assert result.stdout == "stored 1, duplicates 0, rejected 2\n"
+        rejected = session.query(Rejected).one()
+        assert (rejected.raw.decode(), rejected.seen) == (broken, 2)
+
+    def test_an_element_that_cannot_be_read_and_is_cut_off_is_said_to_be(
+        self, archive: str, run: Run
+    ) -> None:
+        text = f"[{json.dumps(envelope())},\n{'[' * 3000}"
+        result = run("datanommer-load", "--url", archive, input=text)
+        assert (result.returncode, result.stdout) == (1, "stored 1, duplicates 0, rejected 0\n")
+        assert "line 2: cut off in the middle of a message" in result.stderr
+
     def test_a_missing_file_is_a_usage_error(self, archive: str, run: Run) -> None:
         result = run("datanommer-load", "--url", archive, "not-there.json")
         assert result.returncode == 2

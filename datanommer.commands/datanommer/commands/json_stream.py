@@ -21,6 +21,8 @@ _CHUNK = 1024 * 1024
 _BETWEEN = re.compile(r"[\s,]*")
 # What an error at the end of the text may stand before: the rest of a literal or a number.
 _LONGEST_LITERAL = len("-Infinity")
+# A string (it ends with its line, if nothing else ends it), a bracket, or a number or literal.
+_TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+["\\]?|[\[{]|[\]}]|[^\s,:"\[\]{}]+')
 
 
 class NotJSON(DatanommerError):
@@ -35,10 +37,10 @@ class NotJSON(DatanommerError):
 
 @dataclass(slots=True)
 class Unreadable:
-    """A line of JSON that Python cannot make an object of.
+    """A value in JSON that Python cannot make an object of.
 
     Attributes:
-        text: the line, in UTF-8.
+        text: the value, in UTF-8.
         kind: the kind of reject that it is.
         reason: why it cannot be read, in words.
     """
@@ -84,7 +86,7 @@ class _Reader:
             except json.JSONDecodeError as error:
                 self._read_more_because(error)
             except (RecursionError, ValueError) as error:
-                yield self._rest_of_line(error)
+                yield self._unreadable(error)
             else:
                 if end == len(self.text) and not self.ended:
                     self._read_more()  # the number may go on
@@ -146,11 +148,36 @@ class _Reader:
             raise NotJSON(self.name, line, "cut off in the middle of a message") from None
         raise NotJSON(self.name, line, f"not JSON: {error.msg}") from None
 
-    def _rest_of_line(self, error: Exception) -> Unreadable:
-        while (end := self.text.find("\n", self.at)) < 0 and not self.ended:
-            self._read_more()
-        line = self.text[self.at : end if end >= 0 else len(self.text)]
-        self._move_to(self.at + len(line))
+    def _unreadable(self, error: Exception) -> Unreadable:
+        end = self._find_end()
+        text = self.text[self.at : end].rstrip("\r\n, ")
+        self._move_to(end)
         kind = "too large" if isinstance(error, RecursionError) else "invalid"
-        reason = f"it cannot be read as JSON: {error}"
-        return Unreadable(line.rstrip("\r, ").encode(), kind, reason)
+        return Unreadable(text.encode(), kind, f"it cannot be read as JSON: {error}")
+
+    def _find_end(self) -> int:
+        """Where the value ends that begins here, by its brackets.
+
+        Where they do not pair, one that is in no list ends where a line begins with the next.
+        """
+        depth = seen = 0
+        while True:
+            for token in _TOKEN.finditer(self.text, self.at + seen):
+                first = token[0][0]
+                if first in "[{":
+                    if depth and not self.in_list and self.text[token.start() - 1] == "\n":
+                        return token.start()
+                    depth += 1
+                elif first in "]}":
+                    depth -= 1
+                elif token.end() == len(self.text) and not self.ended:
+                    break  # it may go on
+                if depth == 0:
+                    return token.end()
+                seen = token.end() - self.at
+            if not self.ended:
+                self._read_more()
+            elif self.in_list:
+                raise NotJSON(self.name, self.line, "cut off in the middle of a message")
+            else:
+                return len(self.text)
