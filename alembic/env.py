@@ -23,6 +23,8 @@ from datanommer.models.errors import DatanommerError
 
 #: The key of the advisory lock that one who migrates a database holds ("datanomm" in ASCII).
 LOCK = 0x646174616E6F6D6D
+#: How long a step waits for a lock on a table, where neither the server nor the URL says.
+LOCK_TIMEOUT = "10s"
 
 
 def _say(line: str) -> None:
@@ -79,6 +81,11 @@ def _lock(connection: sa.Connection) -> None:
     # A long step is no runaway query, whatever limits the server sets for those.
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.exec_driver_sql(f"SET {limit} = 0")
+    # Who waits for a lock lets nobody else have it meanwhile, not even to read.
+    connection.exec_driver_sql(
+        f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', false) "
+        "WHERE current_setting('lock_timeout') = '0'"
+    )
 
 
 def _require_a_step_left(

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from datetime import datetime
 from pathlib import Path
@@ -541,6 +542,33 @@ def test_two_who_upgrade_at_once_take_turns(empty_database):
         _, said = one.communicate(timeout=60)
         assert one.returncode == 0, said
     assert revision(empty_database) == [migrations.HEAD]
+
+
+@pytest.mark.parametrize(
+    ("direction", "asked", "seconds"),
+    [("upgrade", "", 10), ("downgrade", "", 10), ("upgrade", "-c lock_timeout=500ms", 0.5)],
+)
+def test_a_step_waits_no_longer_for_a_lock_than_it_may_and_is_kept_whole_or_not_at_all(
+    engine, alembic, empty_database, direction, asked, seconds
+):
+    migrations.upgrade(engine, "7b90d2f5c61a" if direction == "downgrade" else "e4816ad3072c")
+    before = {name: execute(empty_database, query) for name, query in CATALOGUE.items()}
+    at = revision(empty_database)
+    url = sa.make_url(empty_database).update_query_dict({"options": asked} if asked else {})
+    with engine.begin() as writer:
+        writer.exec_driver_sql("LOCK TABLE messages IN ROW EXCLUSIVE MODE")
+        begun = time.monotonic()
+        step = "+1" if direction == "upgrade" else "-1"
+        stopped = alembic(direction, step, url=url.render_as_string(hide_password=False))
+        assert seconds <= time.monotonic() - begun < seconds + 8
+    assert stopped.returncode != 0
+    said = stopped.stdout + stopped.stderr
+    assert "Another session holds a lock" in said
+    assert "Nothing of this step is kept" in said
+    assert "Traceback" not in said
+    assert revision(empty_database) == at
+    assert {name: execute(empty_database, query) for name, query in CATALOGUE.items()} == before
+    assert alembic(direction, step).returncode == 0
 
 
 def test_the_way_back_from_head_is_refused_before_its_first_step(alembic, empty_database):

@@ -52,6 +52,11 @@ _FEDORA_MESSAGING = frozenset(
     }
 )
 _CLASSIC_TABLES = ("messages", "user", "package", "user_messages", "package_messages")
+_LOCKED = (
+    "Another session holds a lock on what this step needs, and did not let go of it in time. "
+    "Nothing of this step is kept: let that session end, and run it again. "
+    "SELECT pid, query FROM pg_stat_activity shows who it is."
+)
 _PACKAGED_INI = Path(__file__).with_name("alembic.ini")
 
 
@@ -180,6 +185,8 @@ def connect(engine: sa.Engine) -> sa.Connection:
 
 def failed(error: Exception) -> DatanommerError:
     """What to tell people when PostgreSQL stopped a step."""
+    if isinstance(getattr(error, "orig", error), psycopg2.errors.LockNotAvailable):
+        return DatanommerError(_LOCKED)
     return DatanommerError(
         f"PostgreSQL stopped the step: {_reason(error)} Nothing of this step is kept: "
         "remove the cause, and run it again."
