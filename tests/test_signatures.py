@@ -19,7 +19,7 @@ import pytest
 from certificates import FUTURE, NOW, PAST, Authority
 from datanommer.models import add_all, signatures, verification
 from datanommer.models.database import bound_engine
-from datanommer.models.errors import ConfigurationError
+from datanommer.models.errors import ConfigurationError, SignaturesUnknown
 from datanommer.models.signatures import ArchiveValidator, Validator
 from envelopes import envelope, without
 from shell import Run, peak_memory
@@ -701,6 +701,22 @@ class TestVerifying:
         assert ended.stdout == ""
         assert "Set ca_cert_location" in ended.stderr
         assert "Traceback" not in ended.stderr
+
+    def test_with_a_gpg_that_cannot_be_run_says_so(
+        self,
+        archive: str,
+        authority: Authority,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        add_all([envelope(crypto="gpg", signature="c2ln")])
+        validator = ArchiveValidator({**authority.config, "crypto_validate_backends": ["gpg"]})
+        program = tmp_path / "gpg"
+        program.write_bytes(b"\0")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(SignaturesUnknown, match="gpg cannot be run: Exec format error"):
+            list(verification.verify(validator))
 
     def test_takes_no_more_memory_for_more_messages(
         self, archive: str, authority_of_then: Authority, tmp_path: Path
