@@ -231,6 +231,18 @@ class TestFailures:
         assert "Another session holds a lock" in result.stderr
         assert result.stdout == "stored 0, duplicates 0, rejected 0\n"
 
+    def test_a_statement_that_takes_longer_than_the_session_may(
+        self, archive: str, run: Run
+    ) -> None:
+        hurried = sa.make_url(archive).update_query_dict({"options": "-c statement_timeout=200ms"})
+        with create_engine(archive).connect() as holder:
+            holder.execute(sa.text("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"))
+            url = hurried.render_as_string(hide_password=False)
+            said = self.fails(run, "datanommer-dump", "--url", url, code=69)
+        assert "canceling statement due to statement timeout" in said
+        assert "statement_timeout" in said
+        assert "does not answer" not in said
+
     def test_no_such_database(self, archive: str, run: Run) -> None:
         url = sa.make_url(archive).set(database="no_such_database")
         said = self.fails(

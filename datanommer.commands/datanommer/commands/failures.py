@@ -21,6 +21,11 @@ _LOCKED = (
     "Another session holds a lock on what this needs, such as an upgrade, and did not let go of "
     "it in time. Try again when it has; SELECT pid, query FROM pg_stat_activity shows who it is."
 )
+_CANCELLED = (
+    "Where the statement took longer than the statement_timeout of the session, raise that "
+    "in the URL (?options=-c statement_timeout=10min), or with ALTER ROLE ... SET "
+    "statement_timeout."
+)
 
 
 class Command(click.Command):
@@ -83,6 +88,8 @@ def _database_failure(error: Exception) -> tuple[str, int] | None:
         return None
     if isinstance(cause, psycopg2.errors.LockNotAvailable):
         return _LOCKED, _UNAVAILABLE
+    if isinstance(cause, psycopg2.errors.QueryCanceled):
+        return f"The database ended a statement: {reason(error)}. {_CANCELLED}", _UNAVAILABLE
     if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
         return f"The database does not answer: {reason(error)}", _UNAVAILABLE
     return f"The database refused: {reason(error)}", 1

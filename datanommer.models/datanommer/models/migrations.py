@@ -173,10 +173,13 @@ def connect(engine: sa.Engine) -> sa.Connection:
 
     Raises:
         DatabaseUnavailable: the database does not answer; says why, in the server's words.
+        sqlalchemy.exc.OperationalError: it does, but it ended a statement.
     """
     try:
         return engine.connect()
     except sa.exc.OperationalError as error:
+        if isinstance(error.orig, psycopg2.errors.QueryCanceled):
+            raise
         raise DatabaseUnavailable(
             f"The database {_name(engine)} does not answer: {_reason(error)} "
             "Check its URL, and that the server runs."
