@@ -581,6 +581,19 @@ class TestVerifying:
             assert (verdict.outcome == "valid") == (verdict.msg_id == "2013-kept")
             assert (verdict.outcome == "invalid") == bool(verdict.reason)
 
+    @pytest.mark.parametrize("headers", [{}, {"amqp-message-id": "2013-of-the-headers"}])
+    def test_an_id_that_was_made_and_then_changed_by_hand_is_found(
+        self, headers: dict[str, str], archive: str, authority_of_then: Authority
+    ) -> None:
+        message = without(envelope(headers=headers), "msg_id")
+        add_all([authority_of_then.sign(message, "shell.test")])
+        validator = ArchiveValidator(authority_of_then.config)
+        assert [verdict.outcome for verdict in verification.verify(validator)] == ["valid"]
+        with bound_engine().begin() as connection:
+            connection.exec_driver_sql("UPDATE messages SET msg_id = '2013-forged'")
+        (found,) = verification.verify(validator)
+        assert found.reason == "its columns do not belong to its body"
+
     def test_an_invalid_message_is_a_line_and_an_exit_code(
         self, verify: Callable[..., Any], authority_of_then: Authority
     ) -> None:

@@ -148,12 +148,13 @@ def _agrees(row: Row, envelope: dict[str, Any]) -> bool:
     if row.extra is None:
         return True  # the body is made of nothing but the columns
     body = envelope["body"]
-    # What the archive gave to a message that had none of its own.
+    # What the archive gave to a message that had none of its own. An id is given at random only
+    # where there is no time either: any other is made of the content, and is made anew.
     given: dict[str, Any] = {}
-    if not isinstance(body.get("msg_id"), str) or not body["msg_id"]:
-        given["msg_id"] = row.msg_id
     if body.get("timestamp") is None:
         given["timestamp"] = message.to_epoch(row.timestamp)
+        if not isinstance(body.get("msg_id"), str) or not body["msg_id"]:
+            given["msg_id"] = row.msg_id
     again = message.from_envelope(envelope, given)
     return (
         all(getattr(again, name) == getattr(row, name) for name in _FROM_BODY)
