@@ -723,7 +723,8 @@ class TestVerifying:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         add_all([envelope(crypto="gpg", signature="c2ln")])
-        validator = ArchiveValidator({**authority.config, "crypto_validate_backends": ["gpg"]})
+        config = {"crypto_validate_backends": ["gpg"], "gpg_home": str(tmp_path)}
+        validator = ArchiveValidator({**authority.config, **config})
         program = tmp_path / "gpg"
         program.write_bytes(b"\0")
         program.chmod(0o755)
