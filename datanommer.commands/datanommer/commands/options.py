@@ -177,20 +177,13 @@ def time_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     Args:
         what: what has a time, such as "messages sent".
     """
-    since_option = click.option(
-        "--since",
-        type=Moment(),
-        metavar="DATE",
-        callback=_require_order,
-        help=f"Only {what} at this time (ISO 8601; UTC unless it says) or later.",
-    )
-    before_option = click.option(
-        "--before",
-        type=Moment(),
-        metavar="DATE",
-        callback=_require_order,
-        help=f"Only {what} at this time or earlier; a date alone is its midnight.",
-    )
+
+    def option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        told = f"Only {what} at this time {text}"
+        return click.option(name, type=Moment(), metavar="DATE", callback=_require_order, help=told)
+
+    since_option = option("--since", "(ISO 8601; UTC unless it says) or later.")
+    before_option = option("--before", "or earlier; a date alone is its midnight.")
     return lambda function: since_option(before_option(function))
 
 
