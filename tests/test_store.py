@@ -231,7 +231,7 @@ class TestDuplicatesAndConflicts:
         assert same(stored_bodies(), [message["body"] for message in sent])
 
     def test_messages_and_rejects_too_large_for_one_statement_go_in_several(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, archive: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(insert, "_LARGE", 1000)
         monkeypatch.setattr(store, "_BYTES_OF_A_STATEMENT", 1000)
@@ -239,6 +239,10 @@ class TestDuplicatesAndConflicts:
         batch += [envelope(topic="", msg=f"{number}" * 600) for number in range(5)]
         assert add_all(batch) == (9, 0, 5)
         assert same(stored_bodies(), [each["body"] for each in batch[:9]])
+        # COPY has a table of its own, and PostgreSQL numbers the statements of a transaction.
+        assert execute(archive, "SELECT count(*) FROM pg_class WHERE relname = 'staging'") == [(1,)]
+        assert execute(archive, "SELECT count(DISTINCT cmin::text) FROM rejected") == [(5,)]
+        assert len(insert._Lines(["x" * 600] * 9).read(0)) < 1500
 
     def test_duplicates_in_a_large_batch_are_found(self) -> None:
         sent = [envelope() for _ in range(100)]
