@@ -192,10 +192,7 @@ class Receiver:
             return "the topics of envelope and body differ"
         # Before and after: what is looked at in between may be replaced in between.
         outdated = self.outdated()
-        try:
-            reason = self._reason(body, spare)
-        except OSError as error:
-            raise SignaturesUnknown(f"gpg cannot be run: {error.strerror}.") from error
+        reason = self._reason(body, spare)
         if reason is not None and "certificate" in body and (outdated or self.outdated()):
             raise SignaturesUnknown(
                 f"{outdated or self.outdated()}. Put the current one there; nothing need be "

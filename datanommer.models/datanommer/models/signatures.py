@@ -24,7 +24,7 @@ import fedmsg.crypto
 import fedmsg.encoding
 from fedmsg.crypto import gpg, x509_ng
 
-from datanommer.models.errors import ConfigurationError
+from datanommer.models.errors import ConfigurationError, SignaturesUnknown
 
 try:
     from cryptography import x509
@@ -103,7 +103,7 @@ class Validator:
                 the caller's to check.
 
         Raises:
-            OSError: gpg could not be run. Nothing is raised for what a message holds.
+            SignaturesUnknown: gpg could not be run. Nothing is raised for what a message holds.
         """
         return self._reason(body, None)
 
@@ -133,8 +133,8 @@ class Validator:
             return self._reason_of_x509(body, sent)
         except _InvalidError as error:
             return str(error)
-        except OSError:
-            raise
+        except OSError as error:
+            raise SignaturesUnknown(f"gpg cannot be run: {error.strerror}.") from error
         except Exception as error:  # noqa: BLE001  there is no end to what a message can hold
             return f"cannot be validated ({type(error).__name__})"
 
@@ -249,7 +249,7 @@ class ArchiveValidator(Validator):
             sent: when, in epoch seconds; without it, now.
 
         Raises:
-            OSError: gpg could not be run.
+            SignaturesUnknown: gpg could not be run.
         """
         return self._reason(body, sent)
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from datanommer.models import message, record
 from datanommer.models.database import bound_engine
-from datanommer.models.errors import NotStorable, SignaturesUnknown
+from datanommer.models.errors import NotStorable
 from datanommer.models.message import Row
 from datanommer.models.signatures import ArchiveValidator, is_unsigned
 
@@ -92,12 +92,7 @@ def verify(
     given = {sql.partition(":")[2]: conditions[sql] for sql in asked}
     with bound_engine().connect().execution_options(yield_per=_AT_ONCE) as connection:
         for columns in connection.execute(query, given):
-            try:
-                verdict = _verdict(validator, Row(*columns))
-            except OSError as error:
-                raise SignaturesUnknown(
-                    f"gpg cannot be run: {error.strerror}. Install GnuPG anew, and run this again."
-                ) from error
+            verdict = _verdict(validator, Row(*columns))
             if all_signed and verdict.outcome == "unsigned":
                 verdict = verdict._replace(outcome="invalid", reason="it has no signature")
             yield verdict
