@@ -1,5 +1,6 @@
 """The distribution of the command-line tools: datanommer-commands."""
 
+import runpy
 import shutil
 from pathlib import Path
 
@@ -7,20 +8,9 @@ from setuptools import find_namespace_packages, setup
 from setuptools.command.build import build
 
 HERE = Path(__file__).parent
-COMMANDS = [
-    "create_db",
-    "dump",
-    "embedded",
-    "latest",
-    "load",
-    "reindex",
-    "rejected",
-    "runs",
-    "spool",
-    "stats",
-    "validate",
-    "verify",
-]
+# Read as a file: a build needs nothing of datanommer to be installed.
+LIST = HERE / "datanommer" / "commands" / "command_list.py"
+COMMANDS = runpy.run_path(str(LIST))["COMMANDS"]
 
 
 class FreshBuild(build):
@@ -48,7 +38,7 @@ setup(
         "console_scripts": [
             "datanommer = datanommer.commands.cli:main",
             *(
-                f"datanommer-{name.replace('_', '-')} = datanommer.commands.{name}:main"
+                f"datanommer-{name} = datanommer.commands.{name.replace('-', '_')}:main"
                 for name in COMMANDS
             ),
         ]

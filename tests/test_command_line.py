@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from datanommer.commands.cli import COMMANDS
+from datanommer.commands.command_list import COMMANDS
 from datanommer.commands.options import bind
 from datanommer.models import Message, add, migrations, session
 from datanommer.models.database import bound_engine, create_engine
@@ -34,7 +35,9 @@ def config_file(folder: Path, text: str) -> str:
 class TestOptions:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_each_command_has_help_and_a_version(self, run: Run, command: str) -> None:
-        assert f"Usage: datanommer-{command}" in run(f"datanommer-{command}", "--help").stdout
+        usage, text, *_ = run(f"datanommer-{command}", "--help").stdout.split("\n\n")
+        assert f"Usage: datanommer-{command}" in usage
+        assert " ".join(text.split()).startswith(COMMANDS[command])
         assert "2.0.0" in run(f"datanommer-{command}", "--version").stdout
 
     @pytest.mark.parametrize("command", COMMANDS)
@@ -71,6 +74,21 @@ class TestOptions:
         shown = run("datanommer", "--help").stdout
         assert all(f"\n  {command} " in shown for command in COMMANDS)
         assert run("datanommer", "no-such-command").returncode == 2
+
+    def test_datanommer_imports_no_command_to_list_them(self) -> None:
+        code = (
+            "import sys\n"
+            "from datanommer.commands.cli import main\n"
+            "main(['--help'], standalone_mode=False)\n"
+            "print(*sys.modules, file=sys.stderr)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        modules = {f"datanommer.commands.{command.replace('-', '_')}" for command in COMMANDS}
+        assert "Commands:" in result.stdout
+        assert "datanommer.commands.cli" in result.stderr.split()
+        assert modules.isdisjoint(result.stderr.split())
 
     @pytest.mark.parametrize("command", READING)
     def test_an_unknown_option_is_a_usage_error(self, run: Run, command: str) -> None:

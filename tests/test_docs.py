@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from datanommer.commands.cli import COMMANDS, main
+from datanommer.commands.cli import main
+from datanommer.commands.command_list import COMMANDS
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 
 ROOT = Path(__file__).parent.parent

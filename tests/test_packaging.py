@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from datanommer.commands.cli import COMMANDS
+from datanommer.commands.command_list import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 VERSION = "2.0.0"

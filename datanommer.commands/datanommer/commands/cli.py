@@ -6,26 +6,16 @@ from importlib import import_module
 
 import click
 
+from datanommer.commands.command_list import COMMANDS
 from datanommer.commands.options import version_option
-
-COMMANDS = (
-    "create-db",
-    "dump",
-    "embedded",
-    "latest",
-    "load",
-    "reindex",
-    "rejected",
-    "runs",
-    "spool",
-    "stats",
-    "validate",
-    "verify",
-)
 
 
 class _Commands(click.Group):
     """Imports a command when it is asked for: none should wait for what the others need."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        listed = [click.Command(name, help=line) for name, line in COMMANDS.items()]
+        click.Group(commands=listed).format_commands(ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
