@@ -65,7 +65,8 @@ make_venv() {
 copy_of_sources() {
     tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
         --exclude=build --exclude='*.egg-info' --exclude=__pycache__ \
-        alembic alembic.ini datanommer.{models,consumer,commands} setup.py README.rst LICENSE
+        alembic alembic.ini datanommer.{models,consumer,commands} setup.py distribution.py \
+        README.rst LICENSE
 }
 
 # Without a way to the index of pip, a second run still works: it installs only what has changed.

@@ -20,7 +20,6 @@ ARTIFACTS=$VENV/artifacts
 WORKERS=$(($(nproc) * 3 / 2))
 DEPENDENCIES=$ARTIFACTS/dependencies
 PACKAGES=(datanommer.models/datanommer datanommer.consumer/datanommer datanommer.commands/datanommer)
-WANTED='datanommer[amqp,embedded,fedora]==2.0.0'
 
 # What is tested is what is installed, whatever the caller's Python is told to look at.
 unset PYTHONPATH PYTHONHOME
@@ -70,8 +69,8 @@ digest_of_sources() {
     copy=$(mktemp -d)
     packaging/clean-copy.sh "$copy"
     tar --create --directory="$copy" --sort=name --mtime=@0 --owner=0 --group=0 \
-        alembic alembic.ini datanommer.{models,consumer,commands} setup.py pyproject.toml \
-        MANIFEST.in LICENSE README.rst packaging/build-dists.sh | sha256sum
+        alembic alembic.ini datanommer.{models,consumer,commands} setup.py distribution.py \
+        pyproject.toml MANIFEST.in LICENSE README.rst packaging/build-dists.sh | sha256sum
     rm -rf "$copy"
 }
 
@@ -86,10 +85,13 @@ build_wheels() {
     PYTHON=$VENV/bin/python packaging/build-dists.sh "$ARTIFACTS" --no-isolation
 }
 
+# The wheel by its path: pip must not take a package of the same name from its index.
+wanted() { printf '%s[amqp,embedded,fedora]' "$ARTIFACTS"/datanommer-*.whl; }
+
 fetch_dependencies() {
     say "fetching what datanommer and the tests need"
     "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --find-links "$ARTIFACTS" \
-        -r tests/requirements.txt "$WANTED" ||
+        -r tests/requirements.txt "$(wanted)" ||
         give_up "pip cannot fetch what datanommer needs: is its index within reach?"
     rm -f "$DEPENDENCIES"/datanommer*
 }
@@ -111,7 +113,7 @@ install() {
     fi
     say "installing the wheels"
     "$VENV/bin/pip" install -qq --no-index --find-links "$ARTIFACTS" \
-        --find-links "$DEPENDENCIES" -r tests/requirements.txt "$WANTED"
+        --find-links "$DEPENDENCIES" -r tests/requirements.txt "$(wanted)"
     "$VENV/bin/pip" install -qq --no-index --no-deps --force-reinstall "$ARTIFACTS"/*.whl
     echo "$requirements" >"$VENV/dependencies.done"
     echo "$sources" >"$VENV/install.done"

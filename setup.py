@@ -1,30 +1,24 @@
 """The meta-distribution: the three modules of datanommer in one go."""
 
+import sys
 from pathlib import Path
 
-from setuptools import setup
+# When pip builds, Python does not look for modules in this folder.
+sys.path.insert(0, str(Path(__file__).parent))
 
-HERE = Path(__file__).parent
+from distribution import VERSION, setup
 
 setup(
     name="datanommer",
-    version="2.0.0",
     description="Store the messages of a fedmsg bus in PostgreSQL, and find them again",
-    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
-    long_description_content_type="text/x-rst",
-    license_expression="GPL-3.0-or-later",
-    license_files=["LICENSE"],
-    url="https://github.com/fedora-infra/datanommer/",
-    packages=[],
-    python_requires=">=3.11",
     install_requires=[
-        "datanommer.models==2.0.0",
-        "datanommer.consumer==2.0.0",
-        "datanommer.commands==2.0.0",
+        f"datanommer.models=={VERSION}",
+        f"datanommer.consumer=={VERSION}",
+        f"datanommer.commands=={VERSION}",
     ],
     extras_require={
-        "amqp": ["datanommer.consumer[amqp]==2.0.0"],
-        "embedded": ["datanommer.models[embedded]==2.0.0"],
-        "fedora": ["datanommer.models[fedora]==2.0.0"],
+        "amqp": [f"datanommer.consumer[amqp]=={VERSION}"],
+        "embedded": [f"datanommer.models[embedded]=={VERSION}"],
+        "fedora": [f"datanommer.models[fedora]=={VERSION}"],
     },
 )

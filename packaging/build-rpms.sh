@@ -16,8 +16,10 @@ scripts=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 topdir=$(mktemp -d)
 trap 'rm -rf "$topdir"' EXIT
 
-version=$(sed -n 's/^Version: *//p' "$scripts/datanommer.spec")
+version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$scripts/../distribution.py")
 "$scripts/clean-copy.sh" "$topdir/datanommer-$version"
+spec=$topdir/datanommer-$version/packaging/datanommer.spec
+sed -i "s/^\(Version: *\).*/\1$version/" "$spec"
 mkdir "$topdir/SOURCES"
 tar --create --gzip --directory="$topdir" --file="$topdir/SOURCES/datanommer-$version.tar.gz" \
     "datanommer-$version"
@@ -25,7 +27,7 @@ tar --create --gzip --directory="$topdir" --file="$topdir/SOURCES/datanommer-$ve
 options=()
 # Where no RPM is installed (Debian), rpmbuild cannot see that what the build needs is there.
 rpm --query rpm >/dev/null 2>&1 || options+=(--nodeps)
-rpmbuild -ba "${options[@]}" --define "_topdir $topdir" "$scripts/datanommer.spec"
+rpmbuild -ba "${options[@]}" --define "_topdir $topdir" "$spec"
 mkdir -p "$out"
 find "$topdir/RPMS" "$topdir/SRPMS" -name '*.rpm' -exec mv {} "$out" \;
 ls "$out"

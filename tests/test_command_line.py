@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+import datanommer.commands
 from datanommer.commands.command_list import COMMANDS
 from datanommer.commands.options import bind
 from datanommer.models import Message, add, migrations, session
@@ -38,7 +39,8 @@ class TestOptions:
         usage, text, *_ = run(f"datanommer-{command}", "--help").stdout.split("\n\n")
         assert f"Usage: datanommer-{command}" in usage
         assert " ".join(text.split()).startswith(COMMANDS[command])
-        assert "2.0.0" in run(f"datanommer-{command}", "--version").stdout
+        version = run(f"datanommer-{command}", "--version").stdout
+        assert version == f"datanommer-{command} {datanommer.commands.__version__}\n"
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_each_command_is_also_a_part_of_datanommer(self, run: Run, command: str) -> None:
@@ -68,7 +70,7 @@ class TestOptions:
         result = run(f"datanommer-{command}", "--help", env=environment)
         imported = set(re.findall(r"^import time:.*\| +(\S+)$", result.stderr, re.MULTILINE))
         assert "click" in imported
-        assert "sqlalchemy" not in imported
+        assert not imported & {"importlib.metadata", "sqlalchemy"}
 
     def test_datanommer_lists_its_commands(self, run: Run) -> None:
         shown = run("datanommer", "--help").stdout

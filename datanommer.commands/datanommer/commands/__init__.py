@@ -4,6 +4,15 @@ Each is a console script of its own (``datanommer-dump``) and a part of ``datano
 (``datanommer dump``). Data goes to standard output, what people are to know to standard error.
 """
 
-__version__ = "2.0.0"
+__version__: str
 
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> str:
+    """Look the version up only when somebody asks for it: no command has to wait for that."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version(__name__)

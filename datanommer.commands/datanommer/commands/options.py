@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 import click
 
-from datanommer.commands import __version__
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 
-version_option = click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+version_option = click.version_option(
+    package_name="datanommer.commands", message="%(prog)s %(version)s"
+)
 
 
 class DatabaseURL(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4

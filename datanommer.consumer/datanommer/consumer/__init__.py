@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datanommer.consumer.amqp import Callback
     from datanommer.consumer.nommer import Nommer
 
-__version__ = "2.0.0"
+__version__: str
 
 __all__ = ["Callback", "Nommer", "__version__"]
 
@@ -28,6 +28,10 @@ _MODULES = {"Callback": "amqp", "Nommer": "nommer"}
 def __getattr__(name: str) -> Any:
     """`Callback` or `Nommer`, each only when it is wanted: either library may be missing, and each
     of the two chooses a reactor of Twisted when it is imported."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datanommer.models.sessions import maker, session
     from datanommer.models.store import Counts, add, add_all
 
-__version__ = "2.0.0"
+__version__: str
 
 __all__ = [
     "Counts",
@@ -58,6 +58,10 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for: the ORM takes longer than all else that a command needs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     module = import_module(f"{__name__}.{_MODULES.get(name, 'schema')}")
     value = globals()[name] = getattr(module, name)
     return value
