@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
@@ -21,6 +22,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from bus import eventually
 from datanommer.models import database, embedded
 from datanommer.models.embedded import binaries
 from datanommer.models.embedded.cluster import MOVED
@@ -33,8 +35,25 @@ def _stop(folder: Path) -> None:
     try:
         embedded.stop(folder)
     except EmbeddedError:
-        pid = folder / "postgresql" / "data" / "postmaster.pid"
-        os.kill(int(pid.read_text().splitlines()[0]), signal.SIGQUIT)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(_pid(folder), signal.SIGQUIT)
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """The processes that work in a folder, as every process of PostgreSQL does in its data."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder.resolve()):
+                found.append(int(process.name))
+    return found
+
+
+def _end_all_in(home: Path) -> None:
+    """Stop the servers below a folder, and see that no process of theirs is left."""
+    for lock in sorted(home.rglob("postgresql/lock")):
+        _stop(lock.parent.parent)
+    eventually(lambda: not _processes_in(home), f"the end of all processes in {home}")
 
 
 @pytest.fixture
@@ -42,9 +61,8 @@ def home() -> Iterator[Path]:
     """A home of mode 0700 with a short path, where servers are stopped at the end."""
     home = Path(tempfile.mkdtemp(prefix="home-"))
     yield home
-    for lock in sorted(home.rglob("postgresql/lock")):
-        _stop(lock.parent.parent)
-        socket = lock.with_name("socket")
+    _end_all_in(home)
+    for socket in home.rglob("postgresql/socket"):
         if socket.is_symlink() and socket.readlink().is_absolute():
             shutil.rmtree(socket.readlink().parent, ignore_errors=True)
     shutil.rmtree(home)
@@ -60,7 +78,7 @@ def _stopped_server() -> Iterator[Path]:
     """A server that was started once: copies of it start without the wait for initdb."""
     home = Path(tempfile.mkdtemp(prefix="home-"))
     embedded.start(home / "server")
-    embedded.stop(home / "server")
+    _end_all_in(home)
     yield home / "server"
     shutil.rmtree(home)
 
@@ -84,7 +102,7 @@ def _ask(url: str, statement: str) -> object:
 
 
 def _kill(folder: Path) -> int:
-    """Kill the server as a power cut would, and wait for its processes to be gone."""
+    """Kill the server as a power cut would, and give its other processes time to end."""
     pid = _pid(folder)
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.1)
@@ -234,7 +252,7 @@ def test_a_killed_server_whose_session_is_still_busy_comes_back(used_folder):
 
 
 @pytest.mark.parametrize("owner", ["this process", "the user of the server"])
-def test_a_process_that_has_the_number_of_a_killed_server_is_no_obstacle(used_folder, owner):
+def test_a_process_that_has_the_pid_of_a_killed_server_is_no_obstacle(used_folder, owner):
     embedded.start(used_folder)
     _kill(used_folder)
     files = [
@@ -242,18 +260,19 @@ def test_a_process_that_has_the_number_of_a_killed_server_is_no_obstacle(used_fo
         used_folder / "postgresql/run/.s.PGSQL.5432.lock",
     ]
     who = files[0].stat() if owner == "the user of the server" else None
-    bystander = subprocess.Popen(
+    with subprocess.Popen(
         ["/bin/sleep", "60"],
         **({"user": who.st_uid, "group": who.st_gid} if who and os.geteuid() == 0 else {}),
-    )
-    for file in files:
-        _, *rest = file.read_text().splitlines()
-        file.write_text("\n".join([str(bystander.pid), *rest]) + "\n")
-    assert embedded.stop(used_folder) is False
-    assert _ask(embedded.start(used_folder), "SELECT 1") == 1
-    assert bystander.poll() is None
-    bystander.kill()
-    bystander.wait()
+    ) as bystander:
+        try:
+            for file in files:
+                _, *rest = file.read_text().splitlines()
+                file.write_text("\n".join([str(bystander.pid), *rest]) + "\n")
+            assert embedded.stop(used_folder) is False
+            assert _ask(embedded.start(used_folder), "SELECT 1") == 1
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
 
 
 def test_an_empty_pid_file_is_no_obstacle(used_folder):
@@ -369,6 +388,12 @@ def test_pg_variables_of_the_caller_do_not_count(used_folder, monkeypatch):
     assert embedded.status(used_folder).running
 
 
+def test_a_server_whose_binaries_are_gone_can_be_stopped(used_folder, monkeypatch):
+    embedded.start(used_folder)
+    monkeypatch.setattr(binaries, "_installations", lambda: iter([]))
+    assert embedded.stop(used_folder) is True
+
+
 def test_data_of_another_version_is_refused_in_words(used_folder):
     version = used_folder / "postgresql/data/PG_VERSION"
     version.write_text("9\n")
@@ -409,7 +434,25 @@ def test_what_postgresql_says_is_in_the_error(used_folder):
         embedded.start(used_folder)
 
 
-def test_a_place_that_cannot_be_written_is_an_error_in_words(home):
+def test_what_postgresql_told_others_is_not_why_it_did_not_start(used_folder):
+    with sa.create_engine(embedded.start(used_folder)).connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        embedded.stop(used_folder)
+        connection.invalidate()
+    log = next((used_folder / "postgresql/log").iterdir())
+    assert "FATAL:  terminating connection" in log.read_text()
+    # A standby without a primary waits for ever, and lets nobody in.
+    (used_folder / "postgresql/data/standby.signal").touch()
+    with (used_folder / "postgresql/data/postgresql.conf").open("a") as conf:
+        conf.write("hot_standby = off\n")
+    starter = _python("embedded.start(pathlib.Path(sys.argv[1]))", used_folder)
+    eventually(lambda: "FATAL:  the database system is not" in log.read_text(), "a client let down")
+    _kill(used_folder)
+    _, error = starter.communicate(timeout=60)
+    assert "does not start: no reason can be read in its log, so it may have been killed." in error
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_in_words(home):
     (home / "file").touch()
     for folder in (Path("/proc/server"), home / "file"):
         with pytest.raises(EmbeddedError, match="cannot be used: "):
@@ -472,6 +515,7 @@ def home_of_nobody() -> Iterator[tuple[Path, int]]:
     home.mkdir(mode=0o700)
     os.chown(home, nobody, nobody)
     yield home, nobody
+    _end_all_in(home)
     shutil.rmtree(outer)
 
 
@@ -527,8 +571,8 @@ def test_where_capabilities_are_refused_the_data_is_elsewhere_and_status_says_so
         # With all capabilities back, the data stays where it is.
         assert _ask(embedded.start(folder), "SELECT 1") == 1
         assert embedded.status(folder).moved
-        embedded.stop(folder)
     finally:
+        _stop(folder)
         for path in made:
             shutil.rmtree(path)
 

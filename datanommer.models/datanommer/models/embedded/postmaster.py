@@ -180,7 +180,8 @@ def _judge_failure(cluster: Cluster) -> None:
         logs = sorted(_files(cluster.log), key=lambda path: path.stat().st_mtime)
         said = _last_words(logs[-1], "FATAL:", "PANIC:") if logs else ""
     raise EmbeddedError(
-        f"The embedded PostgreSQL in {cluster.folder} does not start: {said or 'it is silent'}. "
+        f"The embedded PostgreSQL in {cluster.folder} does not start: "
+        f"{said or 'no reason can be read in its log, so it may have been killed'}. "
         f"More is in {cluster.startup_log} and {cluster.log}."
     )
 
@@ -194,14 +195,17 @@ def _files(folder: Path) -> list[Path]:
 
 def _last_words(path: Path, *levels: str) -> str:
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        text = path.read_text(errors="replace")
     except OSError:
         return ""
-    # Those who knocked too early are no reason.
+    # The log may tell of earlier servers as well, and each begins with this line.
+    lines = text.rpartition("starting PostgreSQL")[2].splitlines()
+    # Clients that came too early are no reason: "the database system is starting up", and so on.
     told = [
         line.partition("] ")[2].strip() or line.strip()
         for line in lines
-        if "is starting up" not in line and (not levels or any(level in line for level in levels))
+        if "the database system is " not in line
+        and (not levels or any(level in line for level in levels))
     ]
     return "; ".join(told[-3:])
 
