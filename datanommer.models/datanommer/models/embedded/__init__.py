@@ -1,7 +1,9 @@
-"""A PostgreSQL server of datanommer's own, for where no other one is at hand.
+"""A PostgreSQL server of datanommer's own, for when no other one is at hand.
 
-Its data lives in a folder, its socket is private to whoever owns the folder, and it listens on
-no network. It is a daemon: it outlives the process that started it, and others share it.
+Its data lives in a folder, only the folder's owner reaches its socket, and it listens on no
+network. It is a daemon: it outlives the process that started it, and other processes share it.
+`datanommer.models` calls this room for ``embedded:`` URLs, and ``datanommer-embedded`` calls it
+for its user. Programs should use an ``embedded:`` URL and leave the rest to `datanommer.models`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The account of the operating system that the server runs as.
+"""The system account that the server runs as.
 
 PostgreSQL refuses to run as root. For root, the server runs as an unprivileged user that keeps
-CAP_DAC_OVERRIDE and nothing else, so that it reaches its data and its binaries inside a home of
-mode 0700 without a change to anybody's permissions.
+one capability, CAP_DAC_OVERRIDE. With it, the server reaches its data and its binaries inside a
+home of mode 0700, and no permission has to change.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from typing import Any, NamedTuple
 
 from datanommer.models.errors import EmbeddedError
 
-# `postgres` comes first, because that account owns databases by convention, while `nobody` is
-# shared by daemons of all kinds. Other processes of either must not get at a server that keeps
-# CAP_DAC_OVERRIDE, and cannot: its data and its socket lie in a folder of mode 0700 that is
-# root's, which takes the capability to enter. initdb wants an account that has a name, so that
-# a number which nobody has would not do.
+# `postgres` comes first: that account owns databases by convention, while daemons of all kinds
+# share `nobody`. Other processes of the same user must not reach a server that keeps
+# CAP_DAC_OVERRIDE, and they cannot: its data and its socket lie in a folder of mode 0700 that
+# belongs to root, and entering it takes that capability. A uid without an account would not do,
+# because initdb wants a user name.
 _NAMES = ("postgres", "nobody")
 
 _KEEP = "-all,+dac_override"
-# access(2), by which PostgreSQL looks at its own binaries, sets capabilities aside for users
-# other than root, unless no_setuid_fixup says otherwise.
+# PostgreSQL looks at its own binaries with access(2), which ignores the capabilities of users
+# other than root unless no_setuid_fixup is set.
 _COMMON = ("--clear-groups", "--securebits", "+no_setuid_fixup", "--no-new-privs")
 _CAPABILITIES = (
     (*_COMMON, "--inh-caps", _KEEP, "--ambient-caps", _KEEP, "--bounding-set", _KEEP),
-    # A libcap-ng that is older than the kernel cannot say "all". Root's own set to hand on is
-    # empty then, and no_new_privs keeps the bounding set from ever being drawn on.
+    # A libcap-ng that is older than the kernel does not know "all". This loses nothing: root's
+    # inheritable set is empty, and with no_new_privs nothing can draw on the bounding set.
     (*_COMMON, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
 )
 
 
 class Account(NamedTuple):
-    """Whom a process runs as.
+    """The user and the group that a process runs as.
 
     Attributes:
-        uid: the user's number.
-        gid: the group's number.
-        prefix: what comes before a command, to run it as that user with CAP_DAC_OVERRIDE.
-        switches: whether to change to that user, with no capability at all.
+        uid: the user's id.
+        gid: the group's id.
+        prefix: the words before a command that run it as that user with CAP_DAC_OVERRIDE.
+        switches: whether to become that user without any capability.
     """
 
     uid: int
@@ -52,8 +52,8 @@ class Account(NamedTuple):
     switches: bool = False
 
     def options(self) -> dict[str, Any]:
-        """What `subprocess.run` needs to run a command as this account."""
-        # Neither a password nor a PG* variable of the caller is the daemon's business.
+        """The arguments of `subprocess.run` that run a command as this account."""
+        # The daemon must not see the caller's passwords and PG* variables.
         kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         options: dict[str, Any] = {
             "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept},
@@ -65,12 +65,12 @@ class Account(NamedTuple):
         return options
 
     def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end as this account.
+        """Run a command as this account, and wait until it ends.
 
         Raises:
             OSError: the command is missing, or this process may not become that user.
         """
-        return subprocess.run(  # noqa: S603 - the words are ours, and no shell reads them
+        return subprocess.run(  # noqa: S603 - the command is ours, and no shell reads it
             [*self.prefix, *command],
             capture_output=True,
             text=True,
@@ -80,7 +80,7 @@ class Account(NamedTuple):
         )
 
     def can_use(self, binaries: Path, folder: Path) -> bool:
-        """Whether this account can run PostgreSQL's binaries and enter a folder."""
+        """Whether this account can run the PostgreSQL in `binaries` and enter `folder`."""
         script = 'test -d "$1/." && exec "$2" --show -D "$1"'
         try:
             done = self.run("/bin/sh", "-c", script, "sh", folder, binaries / "initdb")
@@ -89,11 +89,11 @@ class Account(NamedTuple):
         return done.returncode == 0
 
     def read(self, path: Path) -> str | None:
-        """The text of a file, None where there is none."""
+        """The text of a file; None if there is no such file, or it cannot be read."""
         try:
             return path.read_text(errors="replace")
         except PermissionError:
-            # A root without CAP_DAC_OVERRIDE cannot read what the server keeps.
+            # A root without CAP_DAC_OVERRIDE cannot read the server's files.
             done = self.run("cat", path)
             return done.stdout if done.returncode == 0 else None
         except OSError:
@@ -106,7 +106,7 @@ def own() -> Account:
 
 
 def unprivileged() -> tuple[int, int]:
-    """The numbers of the user and the group that the server runs as where root starts it.
+    """The uid and the gid of the server when root starts it.
 
     Raises:
         EmbeddedError: the machine has no such user.
@@ -119,13 +119,13 @@ def unprivileged() -> tuple[int, int]:
         return entry.pw_uid, entry.pw_gid
     raise EmbeddedError(
         "PostgreSQL does not run as root, and there is no user "
-        f"{' or '.join(_NAMES)} to run it as: add one (useradd --system postgres), "
+        f"{' or '.join(_NAMES)} to run it instead. Add one (useradd --system postgres), "
         "or run datanommer as an ordinary user."
     )
 
 
 def with_capability(uid: int, gid: int) -> Iterator[Account]:
-    """The ways to run as a user that keeps CAP_DAC_OVERRIDE, the strictest first."""
+    """The accounts that run as a user with CAP_DAC_OVERRIDE, the strictest one first."""
     setpriv = shutil.which("setpriv") or shutil.which("setpriv", path=os.defpath)
     if setpriv is None:
         return
@@ -135,7 +135,7 @@ def with_capability(uid: int, gid: int) -> Iterator[Account]:
 
 
 def name_of(uid: int) -> str:
-    """The name of a user, for people."""
+    """The name of a user, as messages show it."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

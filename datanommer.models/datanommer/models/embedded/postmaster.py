@@ -1,4 +1,15 @@
-"""The server's process: is it there, does it answer, start it, stop it."""
+"""The server's process: find it, start it, ask it, stop it."""
+
+# Why not pg_ctl, which the wheel ships as well? We built it with the one of PostgreSQL 18.4. It
+# passes the tests and 20 rounds of five starters with random SIGKILLs, and saves one line of
+# 188, because whatever reads /proc below has to stay:
+# - pg_ctl believes postmaster.pid. When a killed server's pid was another process's by now,
+#   `stop` killed that process, `status` called it the server, and `start` gave up.
+# - While another starter's server comes up, `start` fails, and no command waits for that server.
+# - `stop` needs the binaries. Ours stops a server whose wheel was uninstalled.
+# - `start` hands the paths in double quotes to /bin/sh, which expands a $HOME or `x` in them;
+#   and its own words land among those of PostgreSQL that tell why the server did not start.
+# - It looks every 0.1 s: 0.17 s to start and 0.12 s to stop, where ours take 0.07 s and 0.02 s.
 
 from __future__ import annotations
 
@@ -20,10 +31,10 @@ from datanommer.models.errors import EmbeddedError
 
 _PAUSE = 0.01  # seconds between two looks
 _START_SECONDS = 300.0  # the recovery after a crash can take minutes
-_STOP_SECONDS = 120.0  # the last checkpoint, too
+_STOP_SECONDS = 120.0  # so can the last checkpoint
 _SOCKET_SECONDS = 3.0  # a server opens its socket at once, before any recovery
 
-# Whatever PG* variables the caller has for other servers, this one is asked in the same way.
+# These win over the PG* variables that the caller may have set for other servers.
 _CONNECTION: dict[str, Any] = {
     "connect_timeout": 10,  # seconds
     "options": "",
@@ -32,12 +43,16 @@ _CONNECTION: dict[str, Any] = {
     "client_encoding": "UTF8",
 }
 
-# The shell leaves the server to init, which collects it when it ends, and says its number.
+# The shell prints the server's pid and exits, so that init adopts the server and reaps it.
 _DETACH = '"$@" >&2 & echo $!'
 
 
 def connect(directory: Path, database: str) -> psycopg2.extensions.connection:
-    """A connection, in autocommit mode.
+    """Connect to the server, in autocommit mode.
+
+    Args:
+        directory: the socket directory.
+        database: the name of the database.
 
     Raises:
         psycopg2.OperationalError: the server does not answer.
@@ -50,21 +65,21 @@ def connect(directory: Path, database: str) -> psycopg2.extensions.connection:
 
 
 def answers(directory: Path | None, database: str = ROLE) -> bool:
-    """Whether the server on the socket in `directory` answers ``SELECT 1``."""
+    """Whether a server answers ``SELECT 1`` on the socket in `directory`."""
     if directory is None:
         return False
     try:
         with contextlib.closing(connect(directory, database)) as connection:
             connection.cursor().execute("SELECT 1")
     except psycopg2.OperationalError as error:
-        # It runs, and has as many clients as it takes.
+        # It runs, and has as many clients as it allows.
         return any(text in str(error) for text in ("too many clients", "connection slots"))
     return True
 
 
-def number(cluster: Cluster) -> int | None:
-    """The number of the server's process, None where it does not run."""
-    # The file outlives a server that was killed, and its number may be another process's by now.
+def find_pid(cluster: Cluster) -> int | None:
+    """The pid of the server; None if it does not run."""
+    # The file outlives a server that was killed, and the pid may be another process's by now.
     text = cluster.account().read(cluster.data / "postmaster.pid") or ""
     first = text.partition("\n")[0].strip()
     if not first.isdecimal() or not _is_alive(int(first)):
@@ -72,27 +87,27 @@ def number(cluster: Cluster) -> int | None:
     return int(first) if _is_postmaster(int(first), cluster.data) else None
 
 
-def ensure(cluster: Cluster, account: Account, binaries: Binaries) -> None:
-    """Start the server where it does not run, and wait until it answers.
+def start(cluster: Cluster, account: Account, binaries: Binaries) -> None:
+    """Start the server unless it runs, and wait until it answers.
 
     Raises:
-        EmbeddedError: it does not start, or not in time.
+        EmbeddedError: it does not start, or it does not answer in time.
     """
     began = since = time.monotonic()
     launched: int | None = None
     while not answers(cluster.socket_directory):
         now = time.monotonic()
-        running = number(cluster)
+        running = find_pid(cluster)
         if running is None and (launched is None or not _is_alive(launched)):
             if launched is not None:
-                _judge_failure(cluster)
+                _raise_failure(cluster)
             launched, since = _launch(cluster, account, binaries), now
         elif running and now - since > _SOCKET_SECONDS and not _has_socket(cluster):
-            # Somebody cleaned the folder of the socket: nobody reaches this server any more.
+            # Somebody removed the socket, so nobody can reach this server any more.
             stop(running, cluster.folder)
         if now - began > _START_SECONDS:
             raise EmbeddedError(
-                f"The embedded PostgreSQL in {cluster.folder} runs and does not answer after "
+                f"The embedded PostgreSQL in {cluster.folder} runs, but has not answered after "
                 f"{_START_SECONDS:.0f} seconds; it may be recovering from a crash. "
                 f"Look into {cluster.log}, and try again later."
             )
@@ -101,6 +116,10 @@ def ensure(cluster: Cluster, account: Account, binaries: Binaries) -> None:
 
 def stop(pid: int, folder: Path) -> None:
     """Stop the server in PostgreSQL's fast mode, and wait until it is gone.
+
+    Args:
+        pid: the pid of the server.
+        folder: the server's folder, for the message.
 
     Raises:
         EmbeddedError: it takes too long.
@@ -111,7 +130,7 @@ def stop(pid: int, folder: Path) -> None:
     while _is_alive(pid):
         if time.monotonic() > deadline:
             raise EmbeddedError(
-                f"The embedded PostgreSQL in {folder} was told to stop and has not after "
+                f"The embedded PostgreSQL in {folder} has not stopped after "
                 f"{_STOP_SECONDS:.0f} seconds; it may be writing its last checkpoint. "
                 "Look again with datanommer-embedded status."
             )
@@ -119,21 +138,21 @@ def stop(pid: int, folder: Path) -> None:
 
 
 def _launch(cluster: Cluster, account: Account, binaries: Binaries) -> int:
-    directory = cluster.make_folders(account)
-    # `number` has seen that they are nobody's; PostgreSQL itself stops at them where their
-    # number is in use again.
+    directory = cluster.make_directories(account)
+    # `find_pid` knows that these are stale. PostgreSQL does not, and would not start if another
+    # process had their pid by now.
     lock = directory / f".s.PGSQL.{PORT}.lock"
     account.run("rm", "-f", "--", cluster.data / "postmaster.pid", lock)
     command: list[str | Path] = [binaries.folder / "postgres", "-D", cluster.data]
     log = os.open(cluster.startup_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
-        done = subprocess.run(  # noqa: S603 - the shell reads the script of ours alone
+        done = subprocess.run(  # noqa: S603 - the shell reads only our script
             ["/bin/sh", "-c", _DETACH, "sh", *account.prefix, *command, *_settings(directory)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             check=True,
-            # A Ctrl-C in the terminal of the caller is not for the server.
+            # A Ctrl-C in the caller's terminal must not reach the server.
             start_new_session=True,
             **account.options(),
         )
@@ -147,11 +166,11 @@ def _settings(directory: Path) -> Iterator[str]:
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": f'"{quoted}"',
-        "unix_socket_permissions": "0777",  # the folder decides who comes in
+        "unix_socket_permissions": "0777",  # the socket directory decides who gets in
         "port": str(PORT),
         "cluster_name": "datanommer",
-        # The log: a file a day of the week, so never more than seven, without the statements,
-        # which hold whole messages.
+        # One log file for each day of the week, so there are never more than seven. Statements
+        # are not logged, because they hold whole messages.
         "logging_collector": "on",
         "log_directory": "../log",
         "log_filename": "postgresql-%a.log",
@@ -166,22 +185,22 @@ def _settings(directory: Path) -> Iterator[str]:
         yield from ("-c", f"{name}={value}")
 
 
-def _judge_failure(cluster: Cluster) -> None:
-    """Raise what kept the server from starting, unless it passes by itself."""
-    said = _last_words(cluster.startup_log)
-    if "still in use" in said:
-        # Sessions of a server that was killed may be busy yet. Nobody can hear them.
+def _raise_failure(cluster: Cluster) -> None:
+    """Raise why the server did not start, unless another try may work."""
+    reason = _last_lines(cluster.startup_log)
+    if "still in use" in reason:
+        # Sessions of a killed server may still be busy, and their clients are gone. End them.
         for pid in _processes_in(cluster.data):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
         time.sleep(0.1)
         return
-    if "redirecting log output" in said:
+    if "redirecting log output" in reason:
         logs = sorted(_files(cluster.log), key=lambda path: path.stat().st_mtime)
-        said = _last_words(logs[-1], "FATAL:", "PANIC:") if logs else ""
+        reason = _last_lines(logs[-1], "FATAL:", "PANIC:") if logs else ""
     raise EmbeddedError(
         f"The embedded PostgreSQL in {cluster.folder} does not start: "
-        f"{said or 'no reason can be read in its log, so it may have been killed'}. "
+        f"{reason or 'no reason can be read in its log, so it may have been killed'}. "
         f"More is in {cluster.startup_log} and {cluster.log}."
     )
 
@@ -193,7 +212,7 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _last_words(path: Path, *levels: str) -> str:
+def _last_lines(path: Path, *levels: str) -> str:
     try:
         text = path.read_text(errors="replace")
     except OSError:
@@ -201,13 +220,13 @@ def _last_words(path: Path, *levels: str) -> str:
     # The log may tell of earlier servers as well, and each begins with this line.
     lines = text.rpartition("starting PostgreSQL")[2].splitlines()
     # Clients that came too early are no reason: "the database system is starting up", and so on.
-    told = [
+    kept = [
         line.partition("] ")[2].strip() or line.strip()
         for line in lines
         if "the database system is " not in line
         and (not levels or any(level in line for level in levels))
     ]
-    return "; ".join(told[-3:])
+    return "; ".join(kept[-3:])
 
 
 def _has_socket(cluster: Cluster) -> bool:
@@ -220,13 +239,13 @@ def _is_alive(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return state not in {"Z", "X"}  # not a zombie that nobody collected
+    return state not in {"Z", "X"}  # a zombie that nobody has reaped is not alive
 
 
 def _is_postmaster(pid: int, data: Path) -> bool:
     process = Path(f"/proc/{pid}")
     try:
-        return (process / "cwd").samefile(data)  # where PostgreSQL works, all its life
+        return (process / "cwd").samefile(data)  # PostgreSQL never leaves its data directory
     except PermissionError:
         command = (process / "cmdline").read_bytes().split(b"\0")
         return os.fsencode(data) in command

@@ -19,6 +19,7 @@ from datanommer.models.embedded.binaries import Binaries
 from datanommer.models.embedded.cluster import MOVED, PORT, ROLE, Cluster
 from datanommer.models.errors import EmbeddedError
 
+#: The database in the server; there is no other one of ours.
 DATABASE = "datanommer"
 
 
@@ -26,18 +27,18 @@ class Status(NamedTuple):
     """What there is to know about a server.
 
     Attributes:
-        folder: the folder that names it.
-        running: whether it answers.
-        version: of PostgreSQL: the server's (``18.4``) where it runs, else that which made the
-            data (``18``); None where there is no data.
-        data: the folder of its data, None where there is none.
-        moved: whether the data is in /var/lib/datanommer, because the server of this root could
-            not reach it in `folder`.
-        socket_directory: the folder of its socket, None where it does not run.
-        log: the folder of its log, None where there is no data.
-        url: the URL that SQLAlchemy takes, None where it does not run.
-        psql: the command, as a list of words, that opens a shell on the database; None where it
-            does not run or where there is no psql.
+        folder: the folder that an ``embedded:`` URL names.
+        running: whether the server answers.
+        version: the version of PostgreSQL: the server's (``18.4``) if it runs, else the major
+            version that made the data (``18``); None if there is no data.
+        data: the data directory; None if there is no data.
+        moved: whether the data is in /var/lib/datanommer, because root's server could not reach
+            it in `folder`.
+        socket_directory: the directory of the socket; None if the server does not run.
+        log: the directory of the log; None if there is no data.
+        url: the URL for SQLAlchemy; None if the server does not run.
+        psql: the words of the command that opens a shell on the database; None if the server
+            does not run, or if there is no psql.
     """
 
     folder: Path
@@ -52,22 +53,26 @@ class Status(NamedTuple):
 
 
 def start(folder: Path) -> str:
-    """Make sure that the server whose data lives in `folder` runs; any number may ask at once.
+    """Start the server of a folder unless it runs already.
 
-    The folder and the data are made where they are missing.
+    The folder and the data are made if they are missing. Any number of processes may call this
+    at the same time: they share one server.
+
+    Args:
+        folder: the folder that an ``embedded:`` URL names.
 
     Returns:
         The URL of the database, for SQLAlchemy.
 
     Raises:
-        EmbeddedError: there is no PostgreSQL, it is not the version that made the data, it does
-            not start, or the folder cannot be used.
+        EmbeddedError: there is no PostgreSQL, or not of the version that made the data; the
+            server does not start; or the folder cannot be used.
     """
     cluster = Cluster(folder.absolute())
     directory = cluster.socket_directory
     if not postmaster.answers(directory, DATABASE):
-        with _in_words(cluster.folder), cluster.locked():
-            # Another process may have started it while this one waited.
+        with _explained(cluster.folder), cluster.locked():
+            # Another process may have started it while this one waited for the lock.
             if not postmaster.answers(cluster.socket_directory, DATABASE):
                 _start(cluster)
         directory = cluster.socket_directory
@@ -76,20 +81,23 @@ def start(folder: Path) -> str:
 
 
 def stop(folder: Path) -> bool:
-    """Stop the server whose data lives in `folder`, and wait until it is gone.
+    """Stop the server of a folder, and wait until it is gone.
+
+    Args:
+        folder: the folder that an ``embedded:`` URL names.
 
     Returns:
-        Whether it ran.
+        Whether it was running.
 
     Raises:
-        EmbeddedError: it does not stop, or belongs to somebody else.
+        EmbeddedError: it does not stop, or it belongs to somebody else.
     """
     cluster = Cluster(folder.absolute())
-    with _in_words(cluster.folder):
+    with _explained(cluster.folder):
         if not cluster.base.is_dir():
             return False
         with cluster.locked():
-            pid = postmaster.number(cluster)
+            pid = postmaster.find_pid(cluster)
             if pid is None:
                 return False
             postmaster.stop(pid, cluster.folder)
@@ -97,13 +105,16 @@ def stop(folder: Path) -> bool:
 
 
 def status(folder: Path) -> Status:
-    """Look at the server whose data lives in `folder`; nothing is made or started.
+    """Look at the server of a folder; this makes and starts nothing.
+
+    Args:
+        folder: the folder that an ``embedded:`` URL names.
 
     Raises:
-        EmbeddedError: the folder cannot be looked into.
+        EmbeddedError: the folder cannot be read.
     """
     cluster = Cluster(folder.absolute())
-    with _in_words(cluster.folder):
+    with _explained(cluster.folder):
         major = cluster.major()
         if major is None:
             return Status(cluster.folder)
@@ -127,29 +138,30 @@ def status(folder: Path) -> Status:
 
 
 @contextlib.contextmanager
-def _in_words(folder: Path) -> Iterator[None]:
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one that tells the user what to do."""
     try:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise EmbeddedError(
             f"The embedded PostgreSQL in {folder} cannot be used: {error.strerror}{where}. "
-            "Check that the folder is yours, that it can be written and that its disk is not "
-            "full, or name another one with --url embedded:///path."
+            "Check that the folder is yours, that you can write to it and that its disk is not "
+            "full, or name another folder with --url embedded:///path."
         ) from error
 
 
 def _start(cluster: Cluster) -> None:
-    account, binaries = _arrange(cluster)
+    account, binaries = _choose(cluster)
     cluster.clean()
     if cluster.owner() is None:
         cluster.initialise(account, binaries)
-    postmaster.ensure(cluster, account, binaries)
+    postmaster.start(cluster, account, binaries)
     _create_database(cluster)
 
 
-def _arrange(cluster: Cluster) -> tuple[Account, Binaries]:
-    """Which binaries run the server, and as whom."""
+def _choose(cluster: Cluster) -> tuple[Account, Binaries]:
+    """The account and the binaries that the server runs with."""
     binaries = installations.find(cluster.major())
     if os.geteuid() != 0:
         return accounts.own(), binaries
@@ -160,13 +172,14 @@ def _arrange(cluster: Cluster) -> tuple[Account, Binaries]:
                 return account, binaries
         if cluster.owner() is not None:
             raise EmbeddedError(
-                f"The data in {cluster.data} is reached with the capability CAP_DAC_OVERRIDE, "
-                "which cannot be handed on here: install setpriv (util-linux), or let this "
-                "container keep the capabilities DAC_OVERRIDE, SETUID, SETGID and SETPCAP."
+                f"To reach its data in {cluster.data}, the server needs the capability "
+                "CAP_DAC_OVERRIDE, and root cannot pass it on here. Install setpriv (util-linux), "
+                "or let this container keep the capabilities DAC_OVERRIDE, SETUID, SETGID and "
+                "SETPCAP."
             )
         _check_switch(uid, gid)
         cluster.move(gid)
-    return _arrange_moved(cluster, Account(uid, gid, switches=True), binaries)
+    return _choose_for_moved(cluster, Account(uid, gid, switches=True), binaries)
 
 
 def _check_switch(uid: int, gid: int) -> None:
@@ -180,16 +193,18 @@ def _check_switch(uid: int, gid: int) -> None:
         ) from error
 
 
-def _arrange_moved(
+def _choose_for_moved(
     cluster: Cluster, account: Account, binaries: Binaries
 ) -> tuple[Account, Binaries]:
-    if cluster.area.is_dir() and not account.can_use(binaries.folder, cluster.area):
+    directory = cluster.data_parent
+    if directory.is_dir() and not account.can_use(binaries.folder, directory):
         binaries = installations.copy(binaries, MOVED)
-        if not account.can_use(binaries.folder, cluster.area):
+        if not account.can_use(binaries.folder, directory):
+            name = accounts.name_of(account.uid)
             raise EmbeddedError(
-                f"{accounts.name_of(account.uid)}, who runs PostgreSQL for root, cannot use "
-                f"{cluster.area} or {binaries.folder}: check that it may enter every folder "
-                f"above them, {MOVED} included."
+                f"For root, PostgreSQL runs as {name}, who cannot use {directory} or "
+                f"{binaries.folder}. Check that {name} may enter every folder above them, "
+                f"{MOVED} included."
             )
     return account, binaries
 
@@ -205,7 +220,7 @@ def _create_database(cluster: Cluster) -> None:
 
 
 def _url(directory: Path) -> str:
-    # The port is named because PGPORT would count otherwise.
+    # Without a port in the URL, libpq would take the caller's PGPORT.
     query = {"host": str(directory), "port": str(PORT)}
     url = sa.URL.create("postgresql+psycopg2", username=ROLE, database=DATABASE, query=query)
     path, _, rest = url.render_as_string().partition("?")
