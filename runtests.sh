@@ -5,12 +5,15 @@
 # Those that use a database (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one
 # answers, and all others on the embedded one. What concerns AMQP is tested where a RabbitMQ answers
 # at 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
+# A process that still runs when the tests have ended is named and killed, and the run fails.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)
 #   PYTHON            the interpreter that makes it (default: the first python3 that is new enough)
 #   PGUSER            the role to use at 127.0.0.1:5432 (default: your name, else postgres), and
 #   PGPASSWORD        its password; it must be allowed to create databases
 #   REQUIRE_SERVICES  set to 1: fail where a test would be skipped because a service is missing
+#   COVERAGE          set to 1: say which lines no test runs, and fail where those are too many (see
+#                     pyproject.toml); the tests need half as much time again, and more
 set -euo pipefail
 
 VENV=$(realpath -m "${VENV:-$(dirname "${BASH_SOURCE[0]}")/.venv-tests}")
@@ -134,6 +137,7 @@ run_checks() {
     # A cache of its own: with other options, none of the other's is of use.
     start_check "types of the tests" mypy --cache-dir "$VENV/cache/mypy-tests" \
         --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls tests
+    start_check "layers" lint-imports --cache-dir "$VENV/cache/import-linter"
     for name in "${checks[@]}"; do
         say "$name"
         if wait "${pids[$name]}"; then note passed "$name"; else note FAILED "$name"; fi
@@ -155,13 +159,14 @@ run_pytest() {
     shift
     if [[ -t 1 ]]; then color=yes; fi
     say "$name"
-    "$VENV/bin/pytest" -n "$WORKERS" --maxprocesses 8 --maxschedchunk 1 --durations 5 \
+    "$VENV/bin/python" tests/left_running.py \
+        "$VENV/bin/pytest" -n "$WORKERS" --maxprocesses 8 --maxschedchunk 1 --durations 5 \
         --artifacts="$ARTIFACTS" --color "$color" -o cache_dir="$VENV/cache/pytest" "$@" |
         tee "$VENV/pytest.out" || code=$?
     mapfile -t -O "${#closing[@]}" closing < <(
-        tail -n 1 "$VENV/pytest.out"
+        grep -v '^LEFT RUNNING ' "$VENV/pytest.out" | tail -n 1
         # The names of what failed, without colours; what was wrong stands above.
-        sed 's/\x1b\[[0-9;]*m//g' "$VENV/pytest.out" | grep -E '^(FAILED|ERROR) ' |
+        sed 's/\x1b\[[0-9;]*m//g' "$VENV/pytest.out" | grep -E '^(FAILED|ERROR|LEFT RUNNING) ' |
             sed 's/ - .*//' | head -n 20
     )
     return "$code"
@@ -214,18 +219,43 @@ test_on() {
     esac
 }
 
+# From here on, each Python of $VENV that inherits these variables is measured from its start.
+start_coverage() {
+    # Every user of the tests writes here, and not all of them may look into $VENV.
+    coverage=$(mktemp -d)
+    trap 'rm -rf "$coverage"' EXIT
+    chmod 1777 "$coverage"
+    export COVERAGE_PROCESS_START=$PWD/pyproject.toml COVERAGE_FILE=$coverage/coverage
+}
+
+report_coverage() {
+    local report=("$VENV/bin/coverage" report --data-file="$VENV/coverage") total
+    # What some of the tests leave out, others run.
+    if (($#)); then report+=(--fail-under=0); fi
+    say "coverage"
+    unset COVERAGE_PROCESS_START
+    # Modules that nobody imported are left out as well.
+    "$VENV/bin/coverage" run --source="$(echo "$VENV"/lib/python*/site-packages/datanommer)" \
+        /dev/null
+    "$VENV/bin/coverage" combine --quiet --data-file="$VENV/coverage" "$coverage"
+    total=$("${report[@]}" --format=total --fail-under=0)
+    if "${report[@]}"; then note passed "coverage: $total %"; else note FAILED "coverage: $total %"; fi
+}
+
 closing=()
 make_venv
 install
 # Asked first: who requires it need not wait for the tests to hear that it is not there.
 url=$(find_server) || require_server
 run_checks
+if [[ -n ${COVERAGE:-} ]]; then start_coverage; fi
 if [[ -n $url ]]; then
     test_on "$url" "database tests on the PostgreSQL at 127.0.0.1:5432" -m database "$@"
     test_on embedded "all other tests, on the embedded PostgreSQL" -m "not database" "$@"
 else
     test_on embedded "tests on the embedded PostgreSQL" "$@"
 fi
+if [[ -n ${COVERAGE:-} ]]; then report_coverage "$@"; fi
 
 say "summary"
 printf '%s\n' "${summary[@]}" "${closing[@]}" "$((SECONDS / 60)) min $((SECONDS % 60)) s in all"

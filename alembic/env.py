@@ -18,7 +18,9 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from datanommer.models import database, migrations, schema
+from datanommer.models import tables
+from datanommer.models.database import engine as engines
+from datanommer.models.database import location, migrations
 from datanommer.models.errors import DatanommerError
 
 #: The key of the advisory lock that one who migrates a database holds ("datanomm" in ASCII).
@@ -45,7 +47,7 @@ def _run(connection: sa.Connection) -> None:
     """Run the command that alembic was called with, on that connection."""
     context.configure(
         connection=connection,
-        target_metadata=schema.DeclarativeBase.metadata,
+        target_metadata=tables.metadata,
         transaction_per_migration=True,
         include_object=_is_ours,
     )
@@ -116,10 +118,10 @@ def _require_a_way_back(
 def _run_from_the_shell() -> None:
     if context.config.config_file_name:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-    location = database.locate(context.get_x_argument(as_dictionary=True).get("url") or None)
-    if location.is_default:
-        _say(f"The database is {database.describe(location.url)}, {location.source}.")
-    engine = database.create_engine(location.url)
+    database = location.locate(context.get_x_argument(as_dictionary=True).get("url") or None)
+    if database.is_default:
+        _say(f"The database is {location.describe(database.url)}, {database.source}.")
+    engine = engines.create_engine(database.url)
     with migrations.connect(engine) as connection:
         _run(connection)
     engine.dispose()

@@ -14,7 +14,7 @@ from benchmarks import classic_way, storage
 from benchmarks.generator import Bus
 from benchmarks.measure import Figure, alternate, run, seconds
 from benchmarks.setting import Setting, bound
-from datanommer.models import database
+from datanommer.models.database.engine import create_engine
 
 #: What is loaded at most: a dump repeats the certificate of each message, 4 GB of disk a million.
 MOST_LOADED = 1_000_000
@@ -114,7 +114,7 @@ def copies_of_tables(url: str, folder: Path) -> Callable[[], float]:
 
 def empty_tables(url: str) -> None:
     """Take all messages out of a database."""
-    with contextlib.closing(database.create_engine(url).raw_connection()) as connection:
+    with contextlib.closing(create_engine(url).raw_connection()) as connection:
         connection.cursor().execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
         connection.commit()
 

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from benchmarks.generator import Bus
 from benchmarks.measure import Figure, alternate, seconds
 from benchmarks.setting import Setting
-from datanommer.models import insert, store
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.envelopes.preparation import prepare
+from datanommer.models.storing import copy_format, inserts
+from datanommer.models.storing.batch import Batch, store
 
 _SIZES = (1, 10, 50, 100, 200, 1_000, 5_000)
 _ALWAYS, _NEVER = 0, max(_SIZES) + 1
 
 
 def batches(setting: Setting) -> Iterator[Figure]:
-    """COPY by way of a temporary table, over INSERT; `insert.COPY_FROM` is chosen by this."""
-    chosen = insert.COPY_FROM
+    """COPY by way of a temporary table, over INSERT; `copy_format.COPY_FROM` is chosen by this."""
+    chosen = copy_format.COPY_FROM
     seeds = itertools.count()
     try:
         with setting.empty():
@@ -31,13 +34,20 @@ def batches(setting: Setting) -> Iterator[Figure]:
                 what = f"COPY, batches of {size:,}"
                 yield Figure(what, rates["COPY"], "messages/s", "INSERT", rates["INSERT"])
     finally:
-        insert.COPY_FROM = chosen
+        _copy_from(chosen)
 
 
 def _measure(seed: int, size: int, copy_from: int) -> float:
     """Messages a second, in batches of that size, with COPY from so many rows on."""
-    insert.COPY_FROM = copy_from
+    _copy_from(copy_from)
     number = max(1, min(100, 4_000 // size))
-    items = [store.prepare(each) for each in Bus(number * size, seed=seed).envelopes()]
+    items = [prepare(each) for each in Bus(number * size, seed=seed).envelopes()]
     parts = [items[start : start + size] for start in range(0, len(items), size)]
-    return len(items) / seconds(lambda: [store.store(part) for part in parts])
+    return len(items) / seconds(lambda: [store(bound_engine(), Batch.of(part)) for part in parts])
+
+
+def _copy_from(rows: int) -> None:
+    """Let COPY take over from so many rows on."""
+    # Each module looks at a name of its own.
+    for module in (copy_format, inserts):
+        module.COPY_FROM = rows

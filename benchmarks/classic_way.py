@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from datanommer.models import message
+from datanommer.models.envelopes.category import categorize
 
 
 class Base(orm.DeclarativeBase):
@@ -91,7 +91,7 @@ def add(
         timestamp=sent,
         certificate=body.get("certificate"),
         signature=body.get("signature"),
-        category=message.categorize(body["topic"]),
+        category=categorize(body["topic"]),
         username=body.get("username"),
         crypto=body.get("crypto"),
         source_name="datanommer",

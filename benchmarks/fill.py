@@ -20,8 +20,11 @@ import sqlalchemy as sa
 
 from benchmarks.generator import Bus, Sent
 from datanommer import models
-from datanommer.models import database, message, migrations, store
-from datanommer.models.message import Row
+from datanommer.models.database import migrations
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.database.engine import create_engine
+from datanommer.models.envelopes.row import Row
+from datanommer.models.storing.batch import Batch, store
 
 _BATCH = 5_000
 _SHARE = 10_000
@@ -58,7 +61,7 @@ def fill(url: str, bus: Bus, processes: int | None = None) -> None:
         bus: the messages.
         processes: how many write at the same time; without it, as many as there are cores.
     """
-    engine = database.create_engine(url, settings=_SETTINGS)
+    engine = create_engine(url, settings=_SETTINGS)
     migrations.upgrade(engine)
     made_up = min(bus.messages, _MADE_UP)
     shares = [(start, min(start + _SHARE, made_up)) for start in range(0, made_up, _SHARE)]
@@ -89,12 +92,13 @@ _bus: Bus
 def _begin(url: str, bus: Bus) -> None:
     global _bus  # noqa: PLW0603  of a process that writes
     _bus = bus
-    models.init(engine=database.create_engine(url, settings=_SETTINGS))
+    models.init(engine=create_engine(url, settings=_SETTINGS))
 
 
 def _write(start: int, stop: int) -> int:
     for first in range(start, stop, _BATCH):
-        counts = store.store([row(sent) for sent in _bus.sent(first, min(first + _BATCH, stop))])
+        batch = Batch.of(row(sent) for sent in _bus.sent(first, min(first + _BATCH, stop)))
+        counts = store(bound_engine(), batch)
         assert counts.stored == min(first + _BATCH, stop) - first, counts
     return stop - start
 
@@ -121,7 +125,7 @@ def _copy(engine: sa.Engine, bus: Bus, start: int, number: int) -> None:
 
 def row(sent: Sent) -> Row:
     """The row of a message, with the users and packages that the bus knows."""
-    made = message.from_envelope(sent.envelope)
+    made = Row.from_envelope(sent.envelope)
     made.users, made.packages = sent.users, sent.packages
     return made
 
@@ -172,7 +176,7 @@ def create_database(url: str) -> None:
 def administration(url: str) -> Iterator[sa.Connection]:
     """A connection that can make and drop databases on the server of a URL."""
     server = sa.make_url(url).set(database="postgres").render_as_string(hide_password=False)
-    engine = database.create_engine(server)
+    engine = create_engine(server)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         yield connection
     engine.dispose()
@@ -187,7 +191,7 @@ def main(url: str, messages: int, seed: int, processes: int | None) -> None:
     start = time.monotonic()
     create_database(url)
     fill(url, Bus(messages, seed=seed), processes)
-    engine = database.create_engine(url)
+    engine = create_engine(url)
     with engine.connect() as connection:
         size = connection.scalar(sa.text("SELECT pg_database_size(current_database())"))
     seconds = time.monotonic() - start

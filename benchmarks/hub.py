@@ -23,7 +23,7 @@ from benchmarks.measure import ROOT, Figure, alternate, percentile
 from benchmarks.setting import Setting
 from bus import Bus as LocalBus
 from certificates import Authority
-from datanommer.models.spool import Spool
+from datanommer.models.receiving.spool import Spool
 
 #: The key of the configuration that names the file which says how many messages came so far.
 COUNT_KEY = "benchmarks.count_file"

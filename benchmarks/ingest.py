@@ -16,7 +16,11 @@ from benchmarks.generator import FEDORA, UNKNOWN, Bus
 from benchmarks.measure import Figure, alternate, leave_out_of_garbage_collection, seconds
 from benchmarks.setting import Setting
 from datanommer import models
-from datanommer.models import configuration, extraction, store
+from datanommer.models import configuration
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.envelopes import users_and_packages
+from datanommer.models.envelopes.preparation import Item, prepare
+from datanommer.models.storing.batch import Batch, store
 
 _MESSAGES = 10_000
 _BATCH = 1_000
@@ -44,9 +48,9 @@ def add_all(setting: Setting) -> Iterator[Figure]:
                 return _MESSAGES / copies()  # noqa: B023
 
             def prepared() -> float:
-                items = [store.prepare(envelope) for envelope in envelopes]  # noqa: B023
+                items = [prepare(envelope) for envelope in envelopes]  # noqa: B023
                 empty_tables(url)
-                return _MESSAGES / seconds(lambda: _in_batches(store.store, items))
+                return _MESSAGES / seconds(lambda: _in_batches(_store, items))
 
             rates = alternate(setting.rounds, {"ours": ours, "prepared": prepared, "raw": raw})
         target = 0.6 if prefix == UNKNOWN else None
@@ -61,9 +65,13 @@ def add_all(setting: Setting) -> Iterator[Figure]:
     yield Figure("add_all", rates["ours"], "messages/s", "the classic way", rate, at_least=20)
 
 
-def _in_batches(store: Callable[[list[Any]], object], items: list[Any]) -> None:
+def _in_batches(work: Callable[[list[Any]], object], items: list[Any]) -> None:
     for start in range(0, len(items), _BATCH):
-        store(items[start : start + _BATCH])
+        work(items[start : start + _BATCH])
+
+
+def _store(items: list[Item]) -> None:
+    store(bound_engine(), Batch.of(items))
 
 
 def _classic_rate(url: str, bus: Bus) -> float:
@@ -85,13 +93,13 @@ def extract(setting: Setting) -> Iterator[Figure]:
     import fedmsg.meta
 
     config = configuration.defaults()
-    extraction.configure(config)
+    users_and_packages.configure(config)
     for prefix, what in ((FEDORA, "a processor matches"), (UNKNOWN, "none matches")):
         bodies = [each["body"] for each in Bus(_EXTRACTIONS, prefix=prefix).envelopes()]
         times = alternate(
             setting.rounds,
             {
-                "ours": _each(bodies, extraction.extract),
+                "ours": _each(bodies, users_and_packages.extract),
                 "look-up": _each(bodies, lambda body: fedmsg.meta.msg2processor(body, **config)),
             },
         )

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from benchmarks.generator import CATEGORIES
 from benchmarks.measure import Figure, alternate, run, seconds
 from benchmarks.setting import Setting, bound
-from datanommer.models import query
-from datanommer.models.latest import latest
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.exchange.latest import latest
+from datanommer.models.finding.totals import totals
 
 _REPEATED = 50
 _MOST_START_ROUNDS = 15
@@ -31,16 +32,17 @@ def latest_and_stats(setting: Setting) -> Iterator[Figure]:
     choice = random.Random(setting.messages)
     topics, categories = setting.bus.topics, CATEGORIES
     with bound(setting.filled) as connection:
+        engine = bound_engine()
         asked: dict[str, Callable[[], object]] = {
-            "latest, of each category": latest,
-            "latest, overall": lambda: latest(overall=True),
-            "latest, of a category": lambda: latest(category=choice.choice(categories)),
-            "latest, of a topic": lambda: latest(topic=choice.choice(topics)),
-            "latest, of an absent topic": lambda: latest(topic="org.example.none"),
-            "stats, by category": query.counts,
-            "stats, by topic": lambda: query.counts(by_topic=True),
-            "stats, by topic of a category": lambda: query.counts(
-                by_topic=True, category=choice.choice(categories)
+            "latest, of each category": lambda: latest(engine),
+            "latest, overall": lambda: latest(engine, overall=True),
+            "latest, of a category": lambda: latest(engine, category=choice.choice(categories)),
+            "latest, of a topic": lambda: latest(engine, topic=choice.choice(topics)),
+            "latest, of an absent topic": lambda: latest(engine, topic="org.example.none"),
+            "stats, by category": lambda: totals(engine),
+            "stats, by topic": lambda: totals(engine, by_topic=True),
+            "stats, by topic of a category": lambda: totals(
+                engine, by_topic=True, category=choice.choice(categories)
             ),
             _PEER: lambda: connection.execute(
                 _LOOK_UP, {"category": choice.choice(categories)}

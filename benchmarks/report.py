@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from benchmarks.measure import ROOT, Figure
 from benchmarks.picture import Line, Panel, svg
-from datanommer.models import database
+from datanommer.models.database.engine import create_engine
 
 _BEGIN, _END = ".. figures begin", ".. figures end"
 
@@ -46,7 +46,7 @@ class Run:
 
     @classmethod
     def of_this_machine(cls, messages: int, server: str) -> Run:
-        engine = database.create_engine(server)
+        engine = create_engine(server)
         with engine.connect() as connection:
             version = connection.scalar(sa.text("SHOW server_version"))
         engine.dispose()

@@ -17,7 +17,10 @@ import sqlalchemy as sa
 from benchmarks import fill
 from benchmarks.generator import Bus
 from datanommer import models
-from datanommer.models import database, embedded, migrations
+from datanommer.models import embedded
+from datanommer.models.database import location, migrations
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.database.engine import create_engine
 
 
 @contextlib.contextmanager
@@ -60,7 +63,7 @@ class Setting:
         url = self._url(f"bench_{_short(self.messages)}")
         fill.create_database(url)
         if _is_empty(url):
-            click.echo(f"filling {database.describe(url)}", err=True)
+            click.echo(f"filling {location.describe(url)}", err=True)
             self._is_mine = True
             fill.fill(url, self.bus)
         return url
@@ -82,7 +85,7 @@ class Setting:
         finally:
             if at_head:
                 models.session.remove()
-                database.bound_engine().dispose()
+                bound_engine().dispose()
             self._drop(url)
 
     def _url(self, name: str) -> str:
@@ -100,15 +103,15 @@ def bound(url: str) -> Iterator[sa.Connection]:
     """Bind the models to a database for some time; a connection to it."""
     models.init(url)
     try:
-        with database.bound_engine().connect() as connection:
+        with bound_engine().connect() as connection:
             yield connection
     finally:
         models.session.remove()
-        database.bound_engine().dispose()
+        bound_engine().dispose()
 
 
 def _is_empty(url: str) -> bool:
-    engine = database.create_engine(url)
+    engine = create_engine(url)
     try:
         state = migrations.examine(engine)
         if state.is_empty:

@@ -17,7 +17,7 @@ import fedmsg.crypto
 from benchmarks.measure import Figure, alternate, seconds
 from benchmarks.setting import Setting
 from certificates import Authority
-from datanommer.models.signatures import Validator
+from datanommer.models.signing.validator import Validator
 from envelopes import BODHI_MSG, envelope
 
 Body = dict[str, Any]

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg2
 import sqlalchemy as sa
@@ -17,7 +18,12 @@ from benchmarks import fill
 from benchmarks.generator import Bus, Sent
 from benchmarks.measure import Figure, seconds
 from benchmarks.setting import Setting
-from datanommer.models import database, message, migrations, store
+from datanommer import models
+from datanommer.models.database import migrations
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.database.engine import create_engine
+from datanommer.models.envelopes.category import categorize
+from datanommer.models.storing.batch import MAX_BATCH, Batch, store
 
 _MESSAGES = 20_000
 _MEANS = (800, 1_100, 2_000)
@@ -42,8 +48,9 @@ def disk(setting: Setting) -> Iterator[Figure]:
     for mean in _MEANS:
         bus = Bus(_MESSAGES, mean_bytes=mean)
         with setting.empty() as url:
-            for start in range(0, _MESSAGES, store.MAX_BATCH):
-                store.store([fill.row(each) for each in bus.sent(start, start + store.MAX_BATCH)])
+            for start in range(0, _MESSAGES, MAX_BATCH):
+                rows = [fill.row(each) for each in bus.sent(start, start + MAX_BATCH)]
+                store(bound_engine(), Batch.of(rows))
             ours = _bytes(url)
         with setting.empty(at_head=False) as url:
             fill_classic(url, bus)
@@ -59,8 +66,8 @@ def migration(setting: Setting) -> Iterator[Figure]:
     """Messages a second of each step of the migrations, from the classic schema to head."""
     with setting.empty(at_head=False) as url:
         fill_classic(url, setting.bus)
-        engine = database.create_engine(url)
-        script = ScriptDirectory(str(migrations.__file__).replace("migrations.py", "alembic"))
+        engine = create_engine(url)
+        script = ScriptDirectory(str(Path(models.__file__).with_name("alembic")))
         total = 0.0
         for step in reversed(list(script.walk_revisions())):
             took = seconds(lambda: migrations.upgrade(engine, step.revision))  # noqa: B023
@@ -98,7 +105,7 @@ def _classic_row(number: int, sent: Sent) -> tuple[object, ...]:
     return (
         *(number, body["msg_id"], body["i"], body["topic"]),
         datetime.fromtimestamp(body["timestamp"], UTC).replace(tzinfo=None),
-        *(body["certificate"], body["signature"], message.categorize(body["topic"])),
+        *(body["certificate"], body["signature"], categorize(body["topic"])),
         *(body["username"], body["crypto"], "datanommer", "0.9.1", json.dumps(body["msg"])),
     )
 
@@ -114,7 +121,7 @@ def _copy(
 
 
 def _bytes(url: str) -> int:
-    engine = database.create_engine(url)
+    engine = create_engine(url)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.exec_driver_sql("VACUUM")
         size = connection.scalar(sa.text(_SIZE))

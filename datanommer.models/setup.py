@@ -40,7 +40,12 @@ setup(
         "setuptools>=75.8.2,<82",
     ],
     entry_points={
-        "fedmsg.meta": ["logging_stats = datanommer.models.processor:LoggingStatsProcessor"]
+        "fedmsg.meta": [
+            "logging_stats = datanommer.models.logging_stats.fedmsg_processor:LoggingStatsProcessor"
+        ],
+        "datanommer.models.extractions": [
+            "logging_stats = datanommer.models.logging_stats.sync_events"
+        ],
     },
     extras_require={
         # The binaries of PostgreSQL, for the embedded server.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datanommer.models import message_types
+from datanommer.models.logging_stats import message_types
 
 PAGE = Path(__file__).with_name("logging-stats.rst")
 BEGIN = ".. The schemas make what follows: python docs/message_types.py\n"

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import sqlalchemy as sa
 import zmq
 from sqlalchemy import orm
 
-from datanommer.models import Message, database
-from datanommer.models.schema import Rejected
+from datanommer.models import Message
+from datanommer.models.database.engine import create_engine
+from orm import Rejected
 from shell import script
 
 #: How long to wait for something that comes at once, unless something is wrong; in seconds.
@@ -67,12 +68,27 @@ class Daemon:
         """Wait for its end."""
         return self._process.wait(PATIENCE)
 
+    def has_ended(self) -> bool:
+        """Wait for its end; whether it comes."""
+        return happens(lambda: not self.is_alive, PATIENCE)
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def end(daemons: Iterable[Daemon]) -> None:
+    """Tell daemons to end, and wait for all of them; fail if one has to be killed."""
+    daemons = list(daemons)
+    for daemon in daemons:
+        daemon.send(signal.SIGTERM)
+    late = [daemon for daemon in daemons if not daemon.has_ended()]
+    for daemon in late:
+        daemon.kill()
+    assert not late, "\n".join([f"not ended in {PATIENCE} s:", *(daemon.log for daemon in late)])
 
 
 class Publisher:
@@ -156,16 +172,17 @@ class Bus:
         return hub
 
     def close(self) -> None:
-        for daemon in self._daemons:
-            daemon.kill()
-        self.publisher.close()
+        try:
+            end(self._daemons)
+        finally:
+            self.publisher.close()
 
 
 class Archive:
     """What a database holds, read without the help of the process that wrote it."""
 
     def __init__(self, url: str) -> None:
-        self._engine = database.create_engine(url)
+        self._engine = create_engine(url)
 
     def wait_for(self, envelope: dict[str, Any]) -> Message:
         """The message of an envelope that was sent, once it is stored."""

@@ -16,8 +16,10 @@ import pytest
 import sqlalchemy as sa
 
 import rabbitmq
-from datanommer.models import database as databases
-from datanommer.models import migrations, session
+from datanommer import models
+from datanommer.models.database import migrations
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.database.engine import create_engine
 from shell import Run, script
 
 #: The fixtures of hubs, virtual environments and RPMs.
@@ -149,7 +151,7 @@ def empty_database(databases_of_server: Databases) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def _head_template(databases_of_server: Databases) -> Iterator[str]:
     name = databases_of_server.create()
-    engine = databases.create_engine(databases_of_server.url(name))
+    engine = create_engine(databases_of_server.url(name))
     migrations.upgrade(engine)
     engine.dispose()
     yield name
@@ -175,10 +177,10 @@ def second_database(databases_of_server: Databases, _head_template: str) -> Iter
 @pytest.fixture
 def archive(database: str) -> Iterator[str]:
     """The models, bound to a database at head with nothing in it; its URL."""
-    databases.init(database)
+    models.init(database)
     yield database
-    session.remove()
-    databases.bound_engine().dispose()
+    models.session.remove()
+    bound_engine().dispose()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from datanommer.models.reception import Received
+from datanommer.models.receiving.received import Received
 
 _counter = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""The installed console scripts, as processes."""
+"""The installed console scripts, as processes, and the folder of the sources."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+#: The folder of the sources.
+ROOT = Path(__file__).parent.parent
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

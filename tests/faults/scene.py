@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bus import Bus, Daemon, eventually, happens
-from datanommer.models.spool import Spool
+from datanommer.models.receiving.spool import Spool
 
 from .proxy import Proxy
 from .server import Server

@@ -17,8 +17,9 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import psycopg2
 
-from bus import eventually
-from datanommer.models import database, migrations
+from bus import PATIENCE, eventually
+from datanommer.models.database import migrations
+from datanommer.models.database.engine import create_engine
 from datanommer.models.embedded import account as accounts
 from datanommer.models.embedded import binaries as installations
 from datanommer.models.embedded.account import Account
@@ -90,7 +91,7 @@ class Server:
     def _make_template(self) -> str:
         self.execute(f"CREATE ROLE {ROLE} LOGIN")
         name = self._create_database("template1")
-        engine = database.create_engine(self.url(name))
+        engine = create_engine(self.url(name))
         migrations.upgrade(engine)
         engine.dispose()
         return name
@@ -172,6 +173,16 @@ class Server:
         assert self._process
         self._process.wait()
 
+    def _end(self) -> None:
+        """End it without a thought for its data."""
+        self._signal(signal.SIGQUIT)
+        assert self._process
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
     def pause(self) -> None:
         """Stop all its processes where they are; the kernel still accepts connections for it."""
         for process in self._processes():
@@ -247,7 +258,7 @@ class Server:
         """End it, and take its data away."""
         if self._process and self._process.poll() is None:
             self.resume()
-            self.kill()
+            self._end()
         if self._disk and self._disk.is_mount():
             _run("umount", "-l", self._disk)
         shutil.rmtree(self.folder)

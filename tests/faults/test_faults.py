@@ -15,8 +15,8 @@ import pytest
 
 import datanommer.models
 from bus import eventually
-from datanommer.models.database import bound_engine
-from datanommer.models.spool import Spool
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.receiving.spool import Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 
 from . import fault
@@ -146,6 +146,21 @@ def test_what_the_spool_has_no_room_for_waits_in_memory(database: Database, tmp_
         _require_all_stored(scene)
         assert scene.hub.log.count("CRITICAL") == 1
         assert "datanommer.spool_max_bytes" in scene.hub.log
+
+
+def test_what_neither_the_spool_nor_the_database_takes_is_counted_at_the_end(
+    database: Database, tmp_path: Path
+) -> None:
+    scene = Scene(database, tmp_path, **{"datanommer.spool_max_bytes": 1})
+    with contextlib.closing(scene):
+        scene.start_hub()
+        with fault.stopped(database):
+            scene.stream.publish(50)
+            scene.hub.wait_until_it_says("Messages wait in memory alone")
+            scene.wait_until_received()
+            assert scene.stop_hub() < LONGEST_END, scene.hub.log
+        assert "50 were lost in all" in scene.hub.log, scene.hub.log
+        assert scene.judge().lost == 50
 
 
 @pytest.mark.parametrize(

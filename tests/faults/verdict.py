@@ -15,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from datanommer.models import Message, database
-from datanommer.models.schema import Rejected
-from datanommer.models.spool import Spool
+from datanommer.models import Message
+from datanommer.models.database.engine import create_engine
+from datanommer.models.receiving.spool import Spool
+from orm import Rejected
 
 _CHUNK = 1000
 
@@ -99,7 +100,7 @@ def judge(published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path])
 
 def count_stored(url: str) -> int:
     """How many messages are stored or rejected."""
-    engine = database.create_engine(url)
+    engine = create_engine(url)
     with engine.connect() as connection:
         number = connection.scalar(
             sa.text("SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM rejected)")
@@ -110,7 +111,7 @@ def count_stored(url: str) -> int:
 
 
 def _in_database(url: str) -> tuple[list[Any], list[Any]]:
-    engine = database.create_engine(url)
+    engine = create_engine(url)
     with orm.Session(engine) as session:
         rows = session.scalars(
             sa.select(Message).order_by(Message.id).execution_options(yield_per=_CHUNK)

@@ -11,7 +11,7 @@ from datanommer.commands.options import version_option
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for: none should wait for what the others need."""
+    """Imports only the command that runs: none should wait for what the others need."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         listed = [click.Command(name, help=line) for name, line in COMMANDS.items()]

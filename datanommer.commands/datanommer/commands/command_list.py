@@ -1,6 +1,6 @@
 """The commands, each with its line in ``datanommer --help``: the first sentence of its own help.
 
-setup.py runs this file by itself, to make a console script of each: it must import nothing.
+setup.py runs this file alone, to define a console script for each, so it must not import anything.
 """
 
 COMMANDS = {

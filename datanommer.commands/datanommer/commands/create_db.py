@@ -1,10 +1,10 @@
-"""``datanommer-create-db``: an empty database to head, by way of the migrations."""
+"""``datanommer-create-db``: creates the tables in an empty database, with the migrations."""
 
 from __future__ import annotations
 
 import click
 
-from datanommer.commands.failures import Command
+from datanommer.commands.exit_codes import Command
 from datanommer.commands.options import database_options
 
 
@@ -13,14 +13,15 @@ from datanommer.commands.options import database_options
 def main(url: str | None, config_filename: str | None) -> None:
     """Create the tables in an empty database.
 
-    Where no database is named anywhere, the embedded default is made. A database that has tables
+    If no database is named anywhere, the embedded default is created. A database that has tables
     already is left as it is.
     """
-    from datanommer.models import database, migrations
+    from datanommer.models.database import engine as engines
+    from datanommer.models.database import location, migrations
 
-    location = database.locate(url, config_filename=config_filename, default_may_be_made=True)
-    name = database.describe(location.url)
-    engine = database.create_engine(location.url)
+    database = location.locate(url, config_filename=config_filename, default_may_be_made=True)
+    name = location.describe(database.url)
+    engine = engines.create_engine(database.url)
     if migrations.examine(engine).is_empty:
         migrations.upgrade(engine)
         click.echo(f"Created the tables in {name}.", err=True)

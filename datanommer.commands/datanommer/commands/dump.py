@@ -1,24 +1,28 @@
-"""``datanommer-dump``: all messages as JSON."""
+"""``datanommer-dump``: writes messages as JSON."""
 
 from __future__ import annotations
 
 import sys
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.failures import Command
-from datanommer.commands.options import window_options, with_database
+from datanommer.commands.exit_codes import Command
+from datanommer.commands.options import filter_options, with_database
 
-#: Bytes; with Python's own 8 kB, every other message would be a call to the kernel.
-_BUFFER = 1024 * 1024
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+#: In bytes. With Python's own 8 kB, every other message would be a system call.
+_BUFFER_SIZE = 1024 * 1024
 
 
 @click.command(cls=Command)
-@window_options
+@filter_options
 @click.option(
     "--format",
-    "form",
+    "output_format",
     type=click.Choice(["json", "ndjson"]),
     default="json",
     show_default=True,
@@ -26,25 +30,21 @@ _BUFFER = 1024 * 1024
 )
 @with_database
 def main(
+    engine: sa.Engine,
     since: datetime | None,
     before: datetime | None,
     topic: str | None,
     category: str | None,
-    form: str,
+    output_format: str,
 ) -> None:
     """Dump the messages as JSON, oldest first.
 
-    Without options, all of them. datanommer-load reads what this writes.
+    Without options, all of them. datanommer-load reads this output.
     """
-    from datanommer.models import record
+    from datanommer.models.exchange.dump import dump
+    from datanommer.models.finding.filters import Filters
 
-    with open(sys.stdout.fileno(), "wb", _BUFFER, closefd=False) as output:
-        record.dump(
-            output,
-            since=since,
-            before=before,
-            topic=topic,
-            category=category,
-            as_list=form == "json",
-        )
+    with open(sys.stdout.fileno(), "wb", _BUFFER_SIZE, closefd=False) as output:
+        filters = Filters.of_options(since, before, topic, category)
+        dump(engine, output, filters, as_list=output_format == "json")
         output.flush()

@@ -1,4 +1,4 @@
-"""``datanommer-embedded``: start, stop and look at the embedded PostgreSQL server."""
+"""``datanommer-embedded``: starts, stops and shows the embedded PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands.failures import Command
+from datanommer.commands.exit_codes import CommandGroup
+from datanommer.commands.formatting import format_facts
 from datanommer.commands.options import database_options, version_option
 
 if TYPE_CHECKING:
     from datanommer.models.embedded import Status
 
-NOT_RUNNING = 3  # what an init script answers to `status`, by the Linux Standard Base
+#: The exit code of `status` for a server that does not run, from the Linux Standard Base.
+NOT_RUNNING = 3
 
 
-class _Group(click.Group):
-    command_class = Command
-
-
-@click.command(cls=_Group)
+@click.command(cls=CommandGroup)
 @version_option
 def main() -> None:
     """Start, stop and look at the embedded PostgreSQL server.
 
-    Which one: --url embedded:///folder, else the one that the environment or the fedmsg
-    configuration names, else the embedded default.
+    The server is the one of --url embedded:///folder, else the one that the environment or the
+    fedmsg configuration names, else the embedded default.
     """
 
 
@@ -36,11 +34,11 @@ def main() -> None:
 def start(url: str | None, config_filename: str | None) -> None:
     """Start the server if it is not running.
 
-    At the first start its data is made.
+    The first start creates its data.
     """
     from datanommer.models import embedded
 
-    folder = _folder(url, config_filename)
+    folder = _server_folder(url, config_filename)
     embedded.start(folder)
     _show(embedded.status(folder))
 
@@ -48,71 +46,71 @@ def start(url: str | None, config_filename: str | None) -> None:
 @main.command()
 @database_options
 def stop(url: str | None, config_filename: str | None) -> None:
-    """Stop the server, and wait until it is gone.
+    """Stop the server, and wait until it has stopped.
 
-    Whoever is connected to it is cut off.
+    All its connections are cut off.
     """
     from datanommer.models import embedded
 
-    folder = _folder(url, config_filename)
-    ran = embedded.stop(folder)
-    click.echo(f"The server in {folder} {'is stopped' if ran else 'was not running'}.", err=True)
+    folder = _server_folder(url, config_filename)
+    was_running = embedded.stop(folder)
+    outcome = "is stopped" if was_running else "was not running"
+    click.echo(f"The server in {folder} {outcome}.", err=True)
 
 
 @main.command()
 @database_options
 @click.pass_context
 def status(ctx: click.Context, url: str | None, config_filename: str | None) -> None:
-    """Show where the server is and if it runs.
+    """Show where the server is and whether it runs.
 
-    Also how to connect with psql. Nothing is started or made. Exits with 0 where it runs, else
+    Also how to connect with psql. Nothing is started or created. Exits with 0 if it runs, else
     with 3.
     """
     from datanommer.models import embedded
 
-    found = embedded.status(_folder(url, config_filename))
-    _show(found)
-    if not found.running:
+    server = embedded.status(_server_folder(url, config_filename))
+    _show(server)
+    if not server.running:
         ctx.exit(NOT_RUNNING)
 
 
-def _folder(url: str | None, config_filename: str | None) -> Path:
-    from datanommer.models import database
+def _server_folder(url: str | None, config_filename: str | None) -> Path:
+    from datanommer.models.database import location
 
-    location = database.locate(url, config_filename=config_filename, default_may_be_made=True)
-    folder = database.embedded_folder(location.url)
+    database = location.locate(url, config_filename=config_filename, default_may_be_made=True)
+    folder = location.embedded_folder(database.url)
     if folder is not None:
         return folder
     if url:
         raise click.BadParameter(
-            "this is no embedded server. Write embedded:///path/of/its/folder.",
+            "this is not an embedded server. Write embedded:///path/of/its/folder.",
             param_hint="--url",
         )
-    return database.default_folder()
+    return location.default_folder()
 
 
-def _show(found: Status) -> None:
-    for name, value in _facts(found).items():
-        if value is not None:
-            click.echo(f"{name + ':':<10}{value}")
+def _show(server: Status) -> None:
+    for line in format_facts(_facts(server)):
+        click.echo(line)
 
 
-def _facts(found: Status) -> dict[str, Any]:
-    if found.version is None:
+def _facts(server: Status) -> dict[str, Any]:
+    if server.version is None:
         state = "not running (nothing was ever started here)"
     else:
-        state = f"{'running' if found.running else 'not running'}, PostgreSQL {found.version}"
+        state = f"{'running' if server.running else 'not running'}, PostgreSQL {server.version}"
     moved = (
         "in /var/lib/datanommer, because the server could not reach it in the folder: "
         "this root may not hand on the capability CAP_DAC_OVERRIDE, or has no setpriv"
     )
     return {
-        "folder": found.folder,
+        "folder": server.folder,
         "state": state,
-        "data": found.data,
-        "moved": moved if found.moved else None,
-        "socket": found.socket_directory,
-        "log": found.log,
-        "url": found.url,
-        "psql": shlex.join(found.psql) if found.psql else None,
+        "data": server.data,
+        "moved": moved if server.moved else None,
+        "socket": server.socket_directory,
+        "log": server.log,
+        "url": server.url,
+        "psql": shlex.join(server.psql) if server.psql else None,
     }

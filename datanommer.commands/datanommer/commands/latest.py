@@ -1,4 +1,4 @@
-"""``datanommer-latest``: the newest messages, or when they were sent."""
+"""``datanommer-latest``: prints the newest messages, or when they were sent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.failures import Command
+from datanommer.commands.exit_codes import Command
+from datanommer.commands.formatting import format_exact_duration
 from datanommer.commands.options import category_option, topic_option, with_database
-from datanommer.commands.text import clock
 
 if TYPE_CHECKING:
-    from datanommer.models.latest import Latest
+    import sqlalchemy as sa
+
+    from datanommer.models.exchange.latest import Latest
 
 
 @click.command(cls=Command)
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 )
 @with_database
 def main(
+    engine: sa.Engine,
     topic: str | None,
     category: str | None,
     overall: bool,
@@ -39,40 +42,40 @@ def main(
 
     Without --topic, --category or --overall: the newest of each category, by name.
     """
-    from datanommer.models.latest import latest
+    from datanommer.models.exchange.latest import latest
 
     if timestamp and timesince:
         raise click.UsageError("--timestamp and --timesince exclude each other.")
-    show = _form(timestamp=timestamp, timesince=timesince, human=human)
-    found = latest(topic=topic, category=category, overall=overall)
-    click.echo(f"[{', '.join(show(each) for each in found)}]")
+    format_latest = _formatter(timestamp=timestamp, timesince=timesince, human=human)
+    newest = latest(engine, topic=topic, category=category, overall=overall)
+    click.echo(f"[{', '.join(map(format_latest, newest))}]")
 
 
-def _form(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[Latest], str]:
+def _formatter(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[Latest], str]:
     if timesince:
         now = datetime.now(UTC).replace(tzinfo=None)
-        # The sender's clock may be ahead of ours: then it is negative.
-        show_age = clock if human else _seconds
-        return lambda latest: show_age(now - latest.timestamp)
+        # The age is negative if the sender's clock is ahead of ours.
+        format_age = format_exact_duration if human else _format_seconds
+        return lambda latest: format_age(now - latest.timestamp)
     if timestamp:
-        return _date if human else _epoch
+        return _format_sent_at if human else _format_epoch
     if human:
         raise click.UsageError("--human goes with --timestamp or --timesince.")
-    return _message
+    return _format_message
 
 
-def _message(latest: Latest) -> str:
-    # The category on the line of the brackets, as the operating procedure shows it.
+def _format_message(latest: Latest) -> str:
+    # The category is on the line of the brackets, as in Fedora's operating procedure.
     return f"{{{json.dumps(latest.category)}: {json.dumps(latest.record, indent=2)}}}"
 
 
-def _seconds(age: timedelta) -> str:
+def _format_seconds(age: timedelta) -> str:
     return str(int(age.total_seconds()))
 
 
-def _date(latest: Latest) -> str:
+def _format_sent_at(latest: Latest) -> str:
     return json.dumps(str(latest.timestamp.replace(microsecond=0)))
 
 
-def _epoch(latest: Latest) -> str:
+def _format_epoch(latest: Latest) -> str:
     return json.dumps(latest.timestamp.replace(tzinfo=UTC).timestamp())

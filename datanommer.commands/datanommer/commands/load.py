@@ -1,4 +1,4 @@
-"""``datanommer-load``: messages from files into the archive."""
+"""``datanommer-load``: loads messages from files into the archive."""
 
 from __future__ import annotations
 
@@ -11,76 +11,80 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datanommer.commands import json_stream
-from datanommer.commands.failures import Command
+from datanommer.commands.exit_codes import Command
 from datanommer.commands.options import InputFile, files_argument, with_database
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
-    from datanommer.models.message import Row
-    from datanommer.models.store import Reject
+    import sqlalchemy as sa
 
-_BATCH = 2000
-_BATCH_BYTES = 16 * 1024 * 1024  # of content; two batches are in memory
+    from datanommer.models.envelopes.preparation import Item
+
+_BATCH_SIZE = 2000
+_BATCH_BYTES = 16 * 1024 * 1024  # of content; two batches are in memory at a time
 
 
 @click.command(cls=Command)
 @files_argument
 @with_database
-def main(files: tuple[BufferedReader, ...]) -> None:
+def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     """Load messages from files, or from standard input.
 
-    Reads what datanommer-dump writes, envelopes ({"topic": ..., "body": ...}), and the lines of
+    Reads the output of datanommer-dump, envelopes ({"topic": ..., "body": ...}), and the lines of
     fedora-messaging publish and record: as one JSON list or one object after the other.
-    What is in the database already counts as a duplicate, so that a load can be repeated.
+    Messages that are in the database already count as duplicates, so a load can be repeated.
     """
-    from datanommer.models import store
-    from datanommer.models.pipeline import Pipeline
+    from datanommer.models.storing.batch import Batch, Counts, store
+    from datanommer.models.storing.pipeline import Pipeline, switch_threads_often
 
     inputs = files or (InputFile().convert("-", None, None),)
-    counts = store.Counts()
+    counts = Counts()
 
-    def add(batch: list[Row | Reject]) -> None:
+    def add(batch: Batch) -> None:
         nonlocal counts
-        counts = counts.plus(store.store(batch))
+        counts = counts.plus(store(engine, batch))
 
+    switch_threads_often()
     try:
         with Pipeline(add) as pipeline:
-            for batch in _batches(_items(inputs)):
-                pipeline.begin(batch)
+            for items in _batches(_items(inputs)):
+                pipeline.begin(Batch.of(items))
     finally:
         click.echo(str(counts))
 
 
-def _batches(items: Iterator[Row | Reject]) -> Iterator[list[Row | Reject]]:
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
     batch = []
     size = 0
     try:
         for item in items:
             batch.append(item)
             size += item.size
-            if len(batch) == _BATCH or size > _BATCH_BYTES:
+            if len(batch) == _BATCH_SIZE or size > _BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
     except json_stream.NotJSON:
-        yield batch  # what stood before the fault is good
+        yield batch  # the messages before the error are good
         raise
     yield batch
 
 
-def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Row | Reject]:
-    from datanommer.models import record, store
+def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Item]:
+    from datanommer.models.envelopes.reject import Reject
+    from datanommer.models.exchange import record
 
     for file in inputs:
-        with _progress(file) as progress:
-            for value in json_stream.read(file, file.name, progress.update):
+        with _progress_bar(file) as progress_bar:
+            for value in json_stream.read_values(file, file.name, progress_bar.update):
                 if isinstance(value, json_stream.Unreadable):
-                    yield store.reject(value.text, NotStorable(value.kind, value.reason))
+                    error = NotStorable(value.kind, value.reason)
+                    yield Reject.of_received(value.text, error)
                 else:
                     yield record.parse(value)
 
 
-def _progress(file: BufferedReader) -> Any:
-    """A bar on standard error, where that is a terminal and the end of the file is known."""
+def _progress_bar(file: BufferedReader) -> Any:
+    """A progress bar on standard error, if that is a terminal and the size of the file is known."""
     size = os.fstat(file.fileno()).st_size
     hidden = not (size and sys.stderr and sys.stderr.isatty())
     return click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=hidden)

@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from datanommer.models import times
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 version_option = click.version_option(
     package_name="datanommer.commands", message="%(prog)s %(version)s"
@@ -21,7 +25,7 @@ version_option = click.version_option(
 
 
 class DatabaseURL(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """A URL; an empty one must not pass for none, and lead to another database than is meant."""
+    """A URL. An empty one is an error: taken for none, it would lead to the wrong database."""
 
     name = "url"
 
@@ -37,7 +41,7 @@ _url_option = click.option(
     metavar="URL",
     help="The database: postgresql://user@host/name, or embedded:///folder. "
     f"Without it: {URL_VARIABLE}, then {URL_KEY} in the fedmsg configuration, "
-    "then the embedded default where it exists.",
+    "then the embedded default if it exists.",
 )
 config_filename_option = click.option(
     "--config-filename",
@@ -55,43 +59,44 @@ def database_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a command with the models bound to the database that its options name, at head."""
+    """Give a command the options of `database_options`, and run it with the engine they lead to."""
 
     @database_options
     @functools.wraps(function)
     def connected(url: str | None, config_filename: str | None, **rest: Any) -> Any:
-        bind(url, config_filename)
-        return function(**rest)
+        return function(engine=connect(url, config_filename), **rest)
 
     return connected
 
 
-def bind(url: str | None, config_filename: str | None) -> None:
-    """Bind the models to the database that the options name.
+def connect(url: str | None, config_filename: str | None) -> sa.Engine:
+    """The engine of the database that the options lead to.
 
     Raises:
-        DatanommerError: there is none, it does not answer, or it is not at head.
+        DatanommerError: there is no database, it does not answer, or it is not at head.
     """
-    from datanommer.models import database, extraction, migrations
+    from datanommer.models.database import engine as engines
+    from datanommer.models.database import location, migrations
+    from datanommer.models.envelopes import users_and_packages
 
     _log_to_stderr()
-    location = database.locate(url, config_filename=config_filename)
-    if location.is_default:
-        click.echo(f"Using the embedded database {database.describe(location.url)}.", err=True)
-    engine = database.create_engine(location.url, settings=database.COMMAND_TIMEOUTS)
+    database = location.locate(url, config_filename=config_filename)
+    if database.is_default:
+        click.echo(f"Using the embedded database {location.describe(database.url)}.", err=True)
+    engine = engines.create_engine(database.url, settings=engines.COMMAND_TIMEOUTS)
     migrations.require_head(engine)
-    database.bind(engine)
-    extraction.configure_from(config_filename)
+    users_and_packages.configure_from(config_filename)
+    return engine
 
 
 def _log_to_stderr() -> None:
-    """Let people hear what datanommer logs, and not what fedmsg and its processors do."""
+    """Show the log of datanommer on standard error, but not that of fedmsg and its processors."""
     logging.getLogger().addHandler(logging.NullHandler())
     logging.getLogger("datanommer").addHandler(logging.StreamHandler())
 
 
 class Text(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """Text that the database can be asked for: a command line may hold bytes that are none."""
+    """Text to look for in the database. A command line may also hold bytes that are not UTF-8."""
 
     name = "text"
 
@@ -104,17 +109,15 @@ class Text(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """A point in time in ISO 8601; one without a zone is in UTC."""
+    """A point in time in ISO 8601; without a zone it is in UTC."""
 
     name = "moment"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        from datanommer.models.message import as_utc, naive_utc
-
         try:
-            return naive_utc(as_utc(datetime.fromisoformat(value)))
+            return times.naive_utc(times.as_utc(datetime.fromisoformat(value)))
         except (ValueError, OverflowError):
             self.fail(
                 f"{value!r} is not a date. Write 2013-02-18, 2013-02-18T05:55:18 "
@@ -125,7 +128,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """A length of time: a number with its unit."""
+    """A length of time: a whole number with its unit, such as 90m."""
 
     name = "duration"
     _UNITS: ClassVar = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -135,14 +138,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
     ) -> timedelta:
         if isinstance(value, timedelta):  # the default
             return value
-        found = re.fullmatch(r"([0-9]{1,8})([smhd])", value)
-        if found:
-            return timedelta(**{self._UNITS[found[2]]: int(found[1])})
+        match = re.fullmatch(r"([0-9]{1,8})([smhd])", value)
+        if match:
+            return timedelta(**{self._UNITS[match[2]]: int(match[1])})
         return self.fail(f"{value!r} is not a length of time. Write 90m, 6h or 2d.", param, ctx)
 
 
 class InputFile(click.File):
-    """A file to read bytes from; ``-`` is the standard input."""
+    """A file to read bytes from; ``-`` is standard input."""
 
     def __init__(self) -> None:
         super().__init__("rb")
@@ -165,25 +168,25 @@ category_option = click.option(
 )
 
 
-def window_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--since``, ``--before``, ``--topic`` and ``--category``."""
     for option in (category_option, topic_option, time_options("messages sent")):
         function = option(function)
     return function
 
 
-def time_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def time_options(events: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command ``--since`` and ``--before``.
 
     Args:
-        what: what has a time, such as "messages sent".
+        events: what the times belong to, for the help: "messages sent".
     """
 
     def option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        told = f"Only {what} at this time {text}"
-        return click.option(name, type=Moment(), metavar="DATE", callback=_require_order, help=told)
+        line = f"Only {events} at this time {text}"
+        return click.option(name, type=Moment(), metavar="DATE", callback=_require_order, help=line)
 
-    since_option = option("--since", "(ISO 8601; UTC unless it says) or later.")
+    since_option = option("--since", "(ISO 8601; UTC unless it has a zone) or later.")
     before_option = option("--before", "or earlier; a date alone is its midnight.")
     return lambda function: since_option(before_option(function))
 
@@ -191,9 +194,9 @@ def time_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 def _require_order(
     ctx: click.Context, param: click.Parameter, value: datetime | None
 ) -> datetime | None:
-    # Called for both, in the order in which they are written: the second one sees the first.
-    given = {**ctx.params, str(param.name): value}
-    since, before = given.get("since"), given.get("before")
+    # Called for both options, in the order of the command line: the second call has both values.
+    values = {**ctx.params, str(param.name): value}
+    since, before = values.get("since"), values.get("before")
     if since and before and since > before:
         raise click.UsageError(
             f"--since {since.isoformat()}Z is after --before {before.isoformat()}Z: swap them."

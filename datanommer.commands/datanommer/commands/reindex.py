@@ -1,4 +1,4 @@
-"""``datanommer-reindex``: what is known of stored messages, extracted anew."""
+"""``datanommer-reindex``: extracts anew what depends on stored messages."""
 
 from __future__ import annotations
 
@@ -9,53 +9,61 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.failures import Command
-from datanommer.commands.options import window_options, with_database
+from datanommer.commands.exit_codes import Command
+from datanommer.commands.formatting import format_counts
+from datanommer.commands.options import filter_options, with_database
 
 if TYPE_CHECKING:
-    from datanommer.models.reindexing import Progress
+    import sqlalchemy as sa
+
+    from datanommer.models.storing.reindex import Progress
 
 _SECONDS_BETWEEN_LINES = 5
 
 
 @click.command(cls=Command)
-@window_options
+@filter_options
 @with_database
 def main(
-    since: datetime | None, before: datetime | None, topic: str | None, category: str | None
+    engine: sa.Engine,
+    since: datetime | None,
+    before: datetime | None,
+    topic: str | None,
+    category: str | None,
 ) -> None:
     """Extract the users and packages of stored messages anew, after an upgrade of fedmsg.meta.
 
-    What messages about syncs of logs tell, for datanommer-runs, is extracted anew as well.
+    The events in messages about syncs of logs, for datanommer-runs, are extracted anew as well.
 
-    Goes through the messages in order of time, a batch at a time, and changes only what is
-    different. Messages that no processor knows keep what they have. When it is broken off, by
-    Ctrl-C or SIGTERM, what it has done so far stays, and it says with which --since to go on.
+    Goes through the messages in order of time, a batch at a time, and writes only what changed.
+    Messages that no processor knows keep their users and packages. After Ctrl-C or SIGTERM, the
+    work so far stays, and the last line says with which --since to go on.
     """
-    from datanommer.models import reindexing
+    from datanommer.models.finding.filters import Filters
+    from datanommer.models.storing.reindex import reindex
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress: Progress | None = None
     finished = False
     last_line = time.monotonic()
     try:
-        for progress in reindexing.reindex(
-            since=since, before=before, topic=topic, category=category
-        ):
+        for progress in reindex(engine, Filters.of_options(since, before, topic, category)):
             if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
                 last_line = time.monotonic()
-                click.echo(f"{_told(progress)}, up to {_date(progress)}", err=True)
+                click.echo(f"{_format_progress(progress)}, up to {_last_time(progress)}", err=True)
         finished = True
     finally:
         if progress is not None and not finished:
-            click.echo(f"{_told(progress)}. Go on with --since {_date(progress)}", err=True)
-    click.echo(_told(progress))
+            line = f"{_format_progress(progress)}. Go on with --since {_last_time(progress)}"
+            click.echo(line, err=True)
+    click.echo(_format_progress(progress))
 
 
-def _told(progress: Progress | None) -> str:
+def _format_progress(progress: Progress | None) -> str:
     messages, changed = (progress.messages, progress.changed) if progress else (0, 0)
-    return f"messages {messages}, changed {changed}"
+    return format_counts({"messages": messages, "changed": changed})
 
 
-def _date(progress: Progress) -> str:
+def _last_time(progress: Progress) -> str:
+    # With microseconds, so that --since leaves out what is done.
     return f"{progress.timestamp.isoformat()}Z"

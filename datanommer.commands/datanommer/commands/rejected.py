@@ -1,32 +1,31 @@
-"""``datanommer-rejected``: what could not be stored, and why; and another try."""
+"""``datanommer-rejected``: shows rejects, and tries to store them again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands.failures import Command
+from datanommer.commands.exit_codes import CommandGroup
+from datanommer.commands.formatting import format_facts, format_time, printable
 from datanommer.commands.options import time_options, version_option, with_database
-from datanommer.commands.text import date, printable
 from datanommer.models.errors import KINDS
 
-# What a bigint of PostgreSQL holds.
-_number = click.IntRange(1, 2**63 - 1)
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+# The positive part of PostgreSQL's bigint.
+_BIGINT = click.IntRange(1, 2**63 - 1)
 
 
-class _Group(click.Group):
-    command_class = Command
-
-
-@click.command(cls=_Group)
+@click.command(cls=CommandGroup)
 @version_option
 def main() -> None:
     """Look at what could not be stored as a message, and try it again.
 
-    Each of these takes --url and --config-filename.
+    Each sub-command takes --url and --config-filename.
     """
 
 
@@ -43,78 +42,86 @@ def _kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @main.command("list")
 @_kind_option
 @time_options("what first came")
-@click.option("--limit", type=_number, metavar="N", help="Only the N that came last.")
+@click.option("--limit", type=_BIGINT, metavar="N", help="Only the N newest.")
 @with_database
 def list_(
-    kind: str | None, since: datetime | None, before: datetime | None, limit: int | None
+    engine: sa.Engine,
+    kind: str | None,
+    since: datetime | None,
+    before: datetime | None,
+    limit: int | None,
 ) -> None:
     """Print a line for each reject, newest first.
 
-    With tabs between them: its id, when it first came, its kind, how often it came, the id and
-    the topic of the message (- where it has none), and why it was rejected.
+    With tabs between them: its id, when it first came, its kind, how many times it came, the id
+    and the topic of the message (- if it has none), and the reason why it was rejected.
     """
-    from datanommer.models import rejected
+    from datanommer.models.finding.filters import Filters
+    from datanommer.models.rejecting import listing
 
-    for entry in rejected.find(kind=kind, since=since, before=before, limit=limit):
+    filters = Filters.of_options(since, before)
+    for reject in listing.find(engine, filters, kind=kind, limit=limit):
         fields = (
-            str(entry.id),
-            date(entry.received_at),
-            entry.kind,
-            str(entry.seen),
-            entry.msg_id or "-",
-            entry.topic or "-",
-            entry.reason,
+            str(reject.id),
+            format_time(reject.received_at),
+            reject.kind,
+            str(reject.seen),
+            reject.msg_id or "-",
+            reject.topic or "-",
+            reject.reason,
         )
         click.echo("\t".join(map(printable, fields)))
 
 
 @main.command()
-@click.argument("number", type=_number, metavar="ID")
-@click.option("--raw", is_flag=True, help="Write what was received and nothing else, to the byte.")
+@click.argument("reject_id", type=_BIGINT, metavar="ID")
+@click.option(
+    "--raw", "only_raw", is_flag=True, help="Write only what was received, byte for byte."
+)
 @with_database
-def show(number: int, raw: bool) -> None:
-    """Print all of a reject: why it is one, and what was received."""
-    from datanommer.models import rejected
+def show(engine: sa.Engine, reject_id: int, only_raw: bool) -> None:
+    """Print all of a reject: why it was rejected, and what was received."""
+    from datanommer.models.rejecting import listing
 
-    found = rejected.get(number)
-    if raw:
+    reject, raw = listing.get(engine, reject_id)
+    if only_raw:
         with click.open_file("-", "wb") as output:
-            output.write(found.raw)
+            output.write(raw)
             output.flush()
         return
     facts = {
-        "id": found.id,
-        "received": date(found.received_at),
-        "kind": found.kind,
-        "seen": found.seen,
-        "msg_id": found.msg_id,
-        "topic": found.topic,
-        "reason": found.reason,
-        "raw": found.raw.decode("utf-8", "backslashreplace"),
+        "id": reject.id,
+        "received": format_time(reject.received_at),
+        "kind": reject.kind,
+        "seen": reject.seen,
+        "msg_id": reject.msg_id,
+        "topic": reject.topic,
+        "reason": reject.reason,
+        "raw": raw.decode("utf-8", "backslashreplace"),
     }
-    for name, value in facts.items():
-        if value is not None:
-            click.echo(f"{name + ':':<10}{printable(str(value))}")
+    for line in format_facts(facts):
+        click.echo(printable(line))
 
 
 @main.command()
-@click.argument("ids", nargs=-1, type=_number, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=_BIGINT, metavar="[ID]...")
 @_kind_option
-@click.option("--all", "every", is_flag=True, help="Try all of them.")
+@click.option("--all", "is_all", is_flag=True, help="Try all of them.")
 @with_database
-def retry(ids: tuple[int, ...], kind: str | None, every: bool) -> None:
+def retry(engine: sa.Engine, ids: tuple[int, ...], kind: str | None, is_all: bool) -> None:
     """Try to store rejects again, as they are.
 
-    Good for when what refused them was changed. What is stored now is a reject no more; what is
-    refused again stays, with the reason of today.
+    Use this after an upgrade, or after the message that was in the way is gone. What is stored
+    now is no longer a reject. What is rejected again stays, with today's reason.
     """
-    from datanommer.models import retrial, store
+    from datanommer.models.rejecting import retry
+    from datanommer.models.storing.batch import Counts
 
-    if bool(ids) + (kind is not None) + every != 1:
-        raise click.UsageError("Say which: their IDs, --kind KIND or --all.")
-    batches = retrial.retry(ids=ids or None, kind=kind)
-    classic = _classic(ids, kind)
-    counts = store.Counts(rejected=classic)
+    if bool(ids) + (kind is not None) + is_all != 1:
+        raise click.UsageError("Give IDs, --kind KIND or --all.")
+    batches = retry.retry(engine, ids=ids or None, kind=kind)
+    classic = _count_classic(engine, ids, kind)
+    counts = Counts(rejected=classic)
     try:
         for batch in batches:
             counts = counts.plus(batch)
@@ -125,32 +132,32 @@ def retry(ids: tuple[int, ...], kind: str | None, every: bool) -> None:
         )
     if classic:
         click.echo(
-            f"Not tried: {classic} of kind classic. Those are rows of the classic tables, which "
-            "the upgrade could not carry over, and no messages: nothing but a hand can make "
-            "messages of them, for datanommer-load. datanommer-rejected show ID shows one.",
+            f"Not tried: {classic} of kind classic. They are rows of the classic tables that the "
+            "upgrade could not carry over, not messages. datanommer-rejected show ID shows one. "
+            "To store it, write a message from it by hand, for datanommer-load.",
             err=True,
         )
 
 
-def _classic(ids: tuple[int, ...], kind: str | None) -> int:
-    from datanommer.models import rejected
+def _count_classic(engine: sa.Engine, ids: tuple[int, ...], kind: str | None) -> int:
+    from datanommer.models.rejecting import listing
 
-    if kind not in {None, rejected.CLASSIC}:
+    if kind not in {None, listing.CLASSIC}:
         return 0
-    return rejected.count(ids=ids or None, kind=rejected.CLASSIC)
+    return listing.count(engine, ids=ids or None, kind=listing.CLASSIC)
 
 
 @main.command()
 @_kind_option
 @with_database
-def export(kind: str | None) -> None:
+def export(engine: sa.Engine, kind: str | None) -> None:
     """Write rejects as JSON, one object a line, for datanommer-load.
 
-    Each has `rejected`, which says why, and `raw`, what was received: mend that, and load the
-    file. What is in the database then is rejected no more, but for its old reject.
+    Each has `rejected`, with the reason, and `raw`, with what was received. Mend `raw` and load
+    the file. The old reject stays in the database.
     """
-    from datanommer.models import rejected
+    from datanommer.models.rejecting import listing
 
     with click.open_file("-", "wb") as output:
-        rejected.export(output, kind=kind)
+        listing.export(engine, output, kind=kind)
         output.flush()

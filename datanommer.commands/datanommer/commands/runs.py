@@ -1,4 +1,4 @@
-"""``datanommer-runs``: what the runs of a script that syncs logs did, and what went wrong."""
+"""``datanommer-runs``: shows the runs of a script that syncs logs, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands import run_forms
-from datanommer.commands.monitor import CRITICAL, OK, WARNING, MonitoredCommand, answer
+from datanommer.commands import run_formats
+from datanommer.commands.formatting import format_duration, format_time
+from datanommer.commands.nagios import CRITICAL, OK, WARNING, MonitoredCommand, answer
 from datanommer.commands.options import Duration, Moment, Text, with_database
-from datanommer.commands.text import date, seconds
 
 if TYPE_CHECKING:
-    from datanommer.models.sync_findings import Finding
-    from datanommer.models.sync_history import Judged
+    import sqlalchemy as sa
 
-_CHECKED = timedelta(days=3)
-_FORMS = {"table": run_forms.table, "json": run_forms.as_json}
+    from datanommer.models.logging_stats.findings import Finding
+    from datanommer.models.logging_stats.history import Judged
+
+#: How far back --check looks, unless --since says otherwise.
+_CHECKED_TIME = timedelta(days=3)
+_FORMATS = {"table": run_formats.table, "json": run_formats.as_json}
 
 
 @click.command(cls=MonitoredCommand)
@@ -28,8 +31,8 @@ _FORMS = {"table": run_forms.table, "json": run_forms.as_json}
     "--since",
     type=Moment(),
     metavar="DATE",
-    help="Only runs that sent a message at this time (ISO 8601; UTC unless it says) or later. "
-    "With --check: three days ago, unless you say otherwise.",
+    help="Only runs that sent a message at this time (ISO 8601; UTC unless it has a zone) or "
+    "later. With --check, the default is three days ago.",
 )
 @click.option(
     "--run-id", type=Text(), metavar="ID", help="Only this run, with all its hosts and dates."
@@ -41,12 +44,12 @@ _FORMS = {"table": run_forms.table, "json": run_forms.as_json}
     default="6h",
     show_default=True,
     metavar="DURATION",
-    help="A run that did not finish, and has been silent for longer than this, never will.",
+    help="An unfinished run that has been silent for longer than this counts as dead.",
 )
 @click.option(
     "--format",
-    "form",
-    type=click.Choice(list(_FORMS)),
+    "output_format",
+    type=click.Choice(list(_FORMATS)),
     default="table",
     metavar="table|json",
     help="A table for people (the default), or JSON: a list with an object for each run.",
@@ -55,7 +58,7 @@ _FORMS = {"table": run_forms.table, "json": run_forms.as_json}
     "--check",
     is_flag=True,
     help="For a monitor: print one line, and end with 0 (all well), 1 (warnings), 2 (critical) or "
-    "3 (this cannot be told).",
+    "3 (unknown).",
 )
 @click.option(
     "--max-age",
@@ -63,56 +66,67 @@ _FORMS = {"table": run_forms.table, "json": run_forms.as_json}
     default="26h",
     show_default=True,
     metavar="DURATION",
-    help="With --check: it is critical where the newest run started longer ago than this.",
+    help="With --check: it is critical if the newest run started longer ago than this.",
 )
 @with_database
 @click.pass_context
 def main(
     ctx: click.Context,
+    engine: sa.Engine,
     since: datetime | None,
     run_id: str | None,
     unfinished: bool,
     older_than: timedelta,
-    form: str,
+    output_format: str,
     check: bool,
     max_age: timedelta,
 ) -> None:
     """Print the runs of a script that syncs logs, newest first, and what is wrong with each.
 
-    They are made of the messages that it sends under logging.stats.sync.
+    The runs are reconstructed from the messages that the script sends under logging.stats.sync.
     """
-    from datanommer.models import sync_history
+    from datanommer.models.finding.filters import Filters
+    from datanommer.models.logging_stats import history
 
     now = datetime.now(UTC).replace(tzinfo=None)
-    if check and (unfinished or form != "table"):
+    if check and (unfinished or output_format != "table"):
         raise click.UsageError("--check goes with neither --unfinished nor --format.")
     if check and since is None and run_id is None:
-        since = now - _CHECKED
-    found = sync_history.find(
-        since=since, run_id=run_id, unfinished=unfinished, older_than=older_than, now=now
+        since = now - _CHECKED_TIME
+    filters = Filters.of_options(since)
+    runs = history.find(
+        engine, filters, run_id=run_id, unfinished=unfinished, older_than=older_than, now=now
     )
-    lost = 0 if run_id is not None else sync_history.count_without_run(since)
+    without_run = 0 if run_id is not None else history.count_without_run(engine, filters)
     if check:
-        tally = _Tally.of(found, now)
-        window = f" since {date(since)}" if since else ""
-        overdue = None if run_id is not None else _overdue(tally, now, max_age, window)
-        answer(ctx, *(overdue or _verdict(tally, lost, window)))
-    show = run_forms.tree if run_id is not None and form == "table" else _FORMS[form]
-    for line in show(found):
+        summary = _Summary.of(runs, now)
+        window = f" since {format_time(since)}" if since else ""
+        overdue = None if run_id is not None else _overdue(summary, now, max_age, window)
+        answer(ctx, *(overdue or _state(summary, without_run, window)))
+    is_tree = run_id is not None and output_format == "table"
+    format_runs = run_formats.tree if is_tree else _FORMATS[output_format]
+    for line in format_runs(runs):
         click.echo(line)
-    if lost:
-        click.echo(f"Of no run, because they have no run_id: {lost} messages.", err=True)
-    if run_id is None and not sync_history.is_filled():
+    if without_run:
+        click.echo(f"Not shown: {without_run} messages without a run_id.", err=True)
+    if run_id is None and not history.is_filled(engine):
         click.echo(
-            "Some messages about syncs were stored before this version, and are not looked at. "
-            "To see their runs as well, run datanommer-reindex.",
+            "Not shown: the runs of messages about syncs that were stored before this version. "
+            "To see them as well, run datanommer-reindex.",
             err=True,
         )
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What the verdict is made of, without keeping all runs; none of the future is the newest."""
+class _Summary:
+    """What the answer to a monitor needs to know of runs, so that memory need not hold them all.
+
+    Attributes:
+        runs: how many there are.
+        severities: how many findings have each severity.
+        newest: the newest run, but none in the future.
+        worst: the run with the worst finding, and that finding.
+    """
 
     runs: int = 0
     severities: Counter[int] = field(default_factory=Counter)
@@ -120,49 +134,48 @@ class _Tally:
     worst: tuple[Judged, Finding] | None = None
 
     @classmethod
-    def of(cls, found: Iterable[Judged], now: datetime) -> _Tally:
-        from datanommer.models.sync_findings import CLOCK_SKEW
+    def of(cls, runs: Iterable[Judged], now: datetime) -> _Summary:
+        from datanommer.models.logging_stats.findings import CLOCK_SKEW
 
-        tally = cls()
-        for judged in found:
-            tally.runs += 1
+        summary = cls()
+        for judged in runs:
+            summary.runs += 1
             if judged.run.first <= now + CLOCK_SKEW:
-                tally.newest = tally.newest or judged
-            tally.severities.update(int(finding.severity) for finding in judged.findings)
-            worst_here = judged.findings[:1]
-            if worst_here and (
-                tally.worst is None or worst_here[0].severity > tally.worst[1].severity
-            ):
-                tally.worst = (judged, worst_here[0])
-        return tally
+                summary.newest = summary.newest or judged
+            summary.severities.update(int(finding.severity) for finding in judged.findings)
+            for finding in judged.findings[:1]:
+                if summary.worst is None or finding.severity > summary.worst[1].severity:
+                    summary.worst = (judged, finding)
+        return summary
 
 
-_Verdict = tuple[int, str]
+#: A state of `datanommer.commands.nagios`, and the text for it.
+_Answer = tuple[int, str]
 
 
-def _overdue(tally: _Tally, now: datetime, max_age: timedelta, window: str) -> _Verdict | None:
-    """What to say where there is no run, or no new one."""
-    if tally.newest is None:
+def _overdue(summary: _Summary, now: datetime, max_age: timedelta, window: str) -> _Answer | None:
+    """The answer if there is no run, or no new one; else None."""
+    if summary.newest is None:
         return CRITICAL, f"there is no run{window}"
-    age = now - tally.newest.run.first
+    age = now - summary.newest.run.first
     if age > max_age:
-        return CRITICAL, f"no run started for {seconds(age)}"
+        return CRITICAL, f"no run started for {format_duration(age)}"
     return None
 
 
-def _verdict(tally: _Tally, lost: int, window: str) -> _Verdict:
-    """The state of the runs for the monitor, and what to say."""
-    critical, warnings = tally.severities[CRITICAL], tally.severities[WARNING]
-    runs = f"{tally.runs} run{'s' if tally.runs > 1 else ''}{window}"
+def _state(summary: _Summary, without_run: int, window: str) -> _Answer:
+    """The answer about the runs that there are."""
+    critical, warnings = summary.severities[CRITICAL], summary.severities[WARNING]
+    runs = f"{summary.runs} run{'s' if summary.runs > 1 else ''}{window}"
     if critical or warnings:
-        assert tally.worst
-        judged, finding = tally.worst
-        example = f"run {judged.run.run_id}: {run_forms.finding_text(finding)}"
+        assert summary.worst
+        judged, finding = summary.worst
+        example = f"run {judged.run.run_id}: {run_formats.finding_text(finding)}"
         state = CRITICAL if critical else WARNING
         return state, f"{critical} critical and {warnings} warnings in {runs}; {example}"
-    if lost:
-        return WARNING, f"{runs}, and {lost} messages without a run_id"
-    assert tally.newest  # else all are in the future, and that is a warning
-    newest = tally.newest.run
-    took = "is running" if newest.duration is None else f"took {seconds(newest.duration)}"
-    return OK, f"{runs}; the newest started {date(newest.first)} and {took}"
+    if without_run:
+        return WARNING, f"{runs}, and {without_run} messages without a run_id"
+    assert summary.newest  # else all are in the future, and that is a warning
+    newest = summary.newest.run
+    took = "is running" if newest.duration is None else f"took {format_duration(newest.duration)}"
+    return OK, f"{runs}; the newest started {format_time(newest.first)} and {took}"

@@ -1,4 +1,4 @@
-"""``datanommer-spool``: what waits on disk while the database is away."""
+"""``datanommer-spool``: shows, stores and checks the messages that wait on disk."""
 
 from __future__ import annotations
 
@@ -8,30 +8,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.failures import Command
+from datanommer.commands.exit_codes import CommandGroup
 from datanommer.commands.options import (
-    bind,
     config_filename_option,
+    connect,
     database_options,
     version_option,
 )
 
 if TYPE_CHECKING:
-    from datanommer.models.spool import Spool
+    from datanommer.models.receiving.spool import Spool
 
-_BATCH = 1000
-
-
-class _Group(click.Group):
-    command_class = Command
+_BATCH_SIZE = 1000
 
 
-@click.command(cls=_Group)
+@click.command(cls=CommandGroup)
 @version_option
 def main() -> None:
     """Look after the messages that wait on disk while the database is away.
 
-    fedmsg-hub stores them by itself when the database is back; this is for when there is no hub.
+    fedmsg-hub stores them by itself when the database is back. This command is for when no hub
+    runs.
     """
 
 
@@ -48,8 +45,8 @@ _spool_dir_option = click.option(
 @config_filename_option
 @version_option
 def status(spool_dir: Path | None, config_filename: str | None) -> None:
-    """Print how many messages wait, and how much disk they take."""
-    folder, spool = _open(spool_dir, config_filename)
+    """Print how many messages wait, and how much disk space they take."""
+    folder, spool = _open_spool(spool_dir, config_filename)
     if spool is None:
         click.echo(f"0 messages wait; there is no spool in {folder}")
         return
@@ -63,25 +60,27 @@ def status(spool_dir: Path | None, config_filename: str | None) -> None:
 def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) -> None:
     """Store what waits, oldest first.
 
-    A hub may run meanwhile: nothing is lost or stored twice. Where the fedmsg configuration asks
-    for signatures, a message without a good one is not stored, but told on standard error.
+    A hub may run meanwhile: nothing is lost or stored twice. If the fedmsg configuration requires
+    signatures, a message without a good one is not stored; a line on standard error names it.
     """
-    from datanommer.models import configuration, store
-    from datanommer.models.reception import Receiver
+    from datanommer.models import configuration
+    from datanommer.models.receiving.receiver import Receiver
+    from datanommer.models.storing.batch import Batch, Counts, store
 
-    bind(url, config_filename)
-    folder, spool = _open(spool_dir, config_filename)
+    engine = connect(url, config_filename)
+    folder, spool = _open_spool(spool_dir, config_filename)
     if spool is None:
         click.echo(f"There is no spool in {folder}.", err=True)
-    counts = store.Counts()
+    counts = Counts()
     try:
         receiver = Receiver(configuration.load(config_filename)) if spool else None
-        while spool and receiver and (waiting := spool.first(_BATCH)):
-            items, refused = receiver.items(received for _, received in waiting)
-            counts = counts.plus(store.store(items))
-            spool.remove(waiting[-1][0])
-            for each in refused:
-                click.echo(f"Refused: {each}", err=True)
+        while spool and receiver and (batch := spool.first(_BATCH_SIZE)):
+            items, refused = receiver.items(received for _, received in batch)
+            counts = counts.plus(store(engine, Batch.of(items)))
+            last_spool_id, _ = batch[-1]
+            spool.remove(last_spool_id)
+            for message in refused:
+                click.echo(f"Refused: {message}", err=True)
     finally:
         click.echo(str(counts))
 
@@ -92,18 +91,18 @@ def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) 
 @version_option
 @click.pass_context
 def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | None) -> None:
-    """Look for damage in the spool, and for damaged ones that the hub has set aside.
+    """Look for damage in the spool, and for damaged spools that the hub has set aside.
 
-    Exits with 1 where there is any.
+    Exits with 1 if there is any.
     """
-    from datanommer.models.spool import damaged
+    from datanommer.models.receiving.spool import damaged_files
 
-    folder, spool = _open(spool_dir, config_filename)
+    folder, spool = _open_spool(spool_dir, config_filename)
     faults = [f"{spool.file}: {fault}" for fault in spool.check()] if spool else []
     faults += [
         f"{file}: set aside because it is damaged. Recover what can be read of it with "
         f"`sqlite3 {file} .recover`."
-        for file in damaged(folder)
+        for file in damaged_files(folder)
     ]
     for fault in faults:
         click.echo(fault)
@@ -112,21 +111,23 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
     click.echo(f"The spool in {folder} is whole" if spool else f"There is no spool in {folder}.")
 
 
-def _open(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
-    """The folder of the spool, and the spool if there is one; none is made.
+def _open_spool(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
+    """The folder of the spool, and the spool if there is one; none is created.
 
     Raises:
-        SpoolForbidden: the caller may not use the folder, which is that of another user's hub.
+        SpoolForbidden: the caller may not use the folder, which belongs to another user's hub.
     """
     from datanommer.models import configuration
+    from datanommer.models.configuration import SPOOL_DIR_KEY
     from datanommer.models.errors import SpoolForbidden
-    from datanommer.models.spool import FOLDER_KEY, SYSTEM_FOLDER, Spool, folder_of
+    from datanommer.models.receiving.spool import SYSTEM_FOLDER, Spool, folder_of
 
     folder = spool_dir
     if folder is None:
         config = configuration.load(config_filename)
-        # Not what a hub of the caller would take instead: the one that runs has the system's.
-        is_system = not config.get(FOLDER_KEY) and SYSTEM_FOLDER.exists()
+        # If the system's folder exists, the hub that runs uses it, even where a hub of the caller
+        # could not.
+        is_system = not config.get(SPOOL_DIR_KEY) and SYSTEM_FOLDER.exists()
         folder = SYSTEM_FOLDER if is_system else folder_of(config)
     if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise SpoolForbidden(folder)

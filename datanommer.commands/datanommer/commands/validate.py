@@ -1,9 +1,8 @@
-"""``datanommer-validate``: whether the messages of scripts are what their types say."""
+"""``datanommer-validate``: checks the messages of scripts against their types."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datanommer.commands import json_stream
-from datanommer.commands.failures import Command
-from datanommer.commands.options import Text, bind, database_options, files_argument, time_options
+from datanommer.commands.exit_codes import Command
+from datanommer.commands.formatting import format_counts, quoted_unless_printable
+from datanommer.commands.options import (
+    Text,
+    connect,
+    database_options,
+    files_argument,
+    time_options,
+)
 
 if TYPE_CHECKING:
-    from datanommer.models.validation import Example, Sent, Tally
+    from datanommer.models.logging_stats.validation import Example, ScriptMessage, TopicReport
 
-_SHOWN = 200
+#: How many characters of a message's content the output in text shows.
+_MAX_CONTENT_LENGTH = 200
 
 
 @click.command(cls=Command)
@@ -34,7 +41,7 @@ _SHOWN = 200
 )
 @click.option(
     "--format",
-    "form",
+    "output_format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
@@ -48,42 +55,47 @@ def main(
     since: datetime | None,
     before: datetime | None,
     topic: str | None,
-    form: str,
+    output_format: str,
     url: str | None,
     config_filename: str | None,
 ) -> None:
     """Check the messages of scripts, logging.stats, against their JSON Schemas.
 
-    Checks what is in the archive or, where a FILE is given, what is in that (- is standard input):
-    what datanommer-dump writes, envelopes, or lines of fedora-messaging publish and record. Prints
-    how many messages of each topic are valid, valid but for what senders are known to do (warning),
-    and invalid, with the first of each. Ends with exit code 1 if any is invalid.
+    Checks the messages of the archive or, with a FILE, those in the file (- is standard input):
+    the output of datanommer-dump, envelopes, or lines of fedora-messaging publish and record.
+    Prints how many messages of each topic are valid, valid except for known drift of senders
+    (warning), and invalid, with the first of each. Ends with exit code 1 if any is invalid.
     """
-    from datanommer.models import validation
+    from datanommer.models.finding.filters import Filters
+    from datanommer.models.logging_stats import validation
 
-    tallies: dict[str, Tally] = {}
-    reader = _Reader(files, since, before, topic)
+    reports: dict[str, TopicReport] = {}
+    from_files = _FileMessages(files, since, before, topic)
     if files:
-        messages = iter(reader)
+        messages = iter(from_files)
     else:
-        bind(url, config_filename)
-        messages = validation.stored(since=since, before=before, topic=topic)
+        engine = connect(url, config_filename)
+        filters = Filters.of_options(since, before)
+        messages = validation.stored_messages(engine, filters, topic=topic)
     try:
-        validation.count(messages, tallies)
+        validation.check_messages(messages, reports)
     except json_stream.NotJSON:
-        _print(tallies, form)  # what stood before the fault
+        _print(reports, output_format)  # of the messages before the error
         raise
-    _print(tallies, form)
-    sys.stdout.flush()
-    if reader.unreadable:
-        click.echo(f"What is no message at all: {reader.unreadable}.", err=True)
-    if reader.unreadable or any(tally.counts["invalid"] for tally in tallies.values()):
+    _print(reports, output_format)
+    if from_files.unreadable:
+        click.echo(f"What is no message at all: {from_files.unreadable}.", err=True)
+    if from_files.unreadable or any(report.counts["invalid"] for report in reports.values()):
         ctx.exit(1)
 
 
 @dataclass(slots=True)
-class _Reader:
-    """The messages of files that are asked for; `unreadable` counts what is no message."""
+class _FileMessages:
+    """The messages in files that pass the options.
+
+    Attributes:
+        unreadable: how many values that were read so far are no messages.
+    """
 
     files: tuple[BufferedReader, ...]
     since: datetime | None
@@ -91,66 +103,60 @@ class _Reader:
     topic: str | None
     unreadable: int = 0
 
-    def __iter__(self) -> Iterator[Sent]:
-        from datanommer.models import validation
+    def __iter__(self) -> Iterator[ScriptMessage]:
+        from datanommer.models.logging_stats import validation
 
         for file in self.files:
-            for value in json_stream.read(file, file.name):
-                sent = validation.read(value)
-                if sent is None:
+            for value in json_stream.read_values(file, file.name):
+                message = validation.read_message(value)
+                if message is None:
                     self.unreadable += 1
-                elif validation.is_asked(sent.topic, self.topic) and self._is_in_time(sent):
-                    yield sent
+                elif validation.is_script_topic(message.topic, self.topic) and self._is_in_time(
+                    message
+                ):
+                    yield message
 
-    def _is_in_time(self, sent: Sent) -> bool:
-        if sent.timestamp is None:
+    def _is_in_time(self, message: ScriptMessage) -> bool:
+        if message.timestamp is None:
             return True
-        is_early = self.since is not None and sent.timestamp < self.since
-        is_late = self.before is not None and sent.timestamp > self.before
+        is_early = self.since is not None and message.timestamp < self.since
+        is_late = self.before is not None and message.timestamp > self.before
         return not is_early and not is_late
 
 
-def _print(tallies: dict[str, Tally], form: str) -> None:
-    in_order = dict(sorted(tallies.items()))
-    if form == "json":
-        found = {topic: _as_json(tally) for topic, tally in in_order.items()}
-        click.echo(json.dumps(found, indent=2))
+def _print(reports: dict[str, TopicReport], output_format: str) -> None:
+    by_topic = dict(sorted(reports.items()))
+    if output_format == "json":
+        objects = {topic: _as_object(report) for topic, report in by_topic.items()}
+        click.echo(json.dumps(objects, indent=2))
         return
-    for topic, tally in in_order.items():
-        click.echo(f"{_on_one_line(topic)}: {_counts(tally.counts)}")
-        for outcome, example in tally.first.items():
-            click.echo(f"  first {outcome}: {_described(example)}")
+    for topic, report in by_topic.items():
+        click.echo(f"{quoted_unless_printable(topic)}: {format_counts(report.counts)}")
+        for outcome, example in report.first.items():
+            click.echo(f"  first {outcome}: {_format_example(example)}")
     totals = Counter({"valid": 0, "warning": 0, "invalid": 0})
-    for tally in tallies.values():
-        totals.update(tally.counts)
-    click.echo(_counts(totals))
+    for report in reports.values():
+        totals.update(report.counts)
+    click.echo(format_counts(totals))
 
 
-def _as_json(tally: Tally) -> dict[str, Any]:
+def _as_object(report: TopicReport) -> dict[str, Any]:
     first = {
         outcome: {
-            "msg_id": example.sent.msg_id,
+            "msg_id": example.message.msg_id,
             "reasons": list(example.reasons),
-            "msg": example.sent.msg,
+            "msg": example.message.msg,
         }
-        for outcome, example in tally.first.items()
+        for outcome, example in report.first.items()
     }
-    return {**tally.counts, "first": first}
+    return {**report.counts, "first": first}
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{outcome} {number}" for outcome, number in counts.items())
-
-
-def _described(example: Example) -> str:
-    parts = [_on_one_line(example.sent.msg_id or "-")]
+def _format_example(example: Example) -> str:
+    parts = [quoted_unless_printable(example.message.msg_id or "-")]
     if example.reasons:
-        text = json.dumps(example.sent.msg)
-        parts += ["; ".join(map(_on_one_line, example.reasons)), text[:_SHOWN]]
-        parts[-1] += "..." if len(text) > _SHOWN else ""
+        reasons = "; ".join(map(quoted_unless_printable, example.reasons))
+        text = json.dumps(example.message.msg)
+        more = "..." if len(text) > _MAX_CONTENT_LENGTH else ""
+        parts += [reasons, f"{text[:_MAX_CONTENT_LENGTH]}{more}"]
     return "  ".join(parts)
-
-
-def _on_one_line(text: str) -> str:
-    # Whoever sends a message chooses its id and its topic, line breaks and escapes included.
-    return text if text.isprintable() else ascii(text)

@@ -1,19 +1,19 @@
-"""``datanommer-verify``: the signatures of stored messages, checked again."""
+"""``datanommer-verify``: checks the signatures of stored messages again."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from datetime import datetime
 
 import click
 
-from datanommer.commands.failures import Command
-from datanommer.commands.options import bind, database_options, window_options
+from datanommer.commands.exit_codes import Command
+from datanommer.commands.formatting import format_counts, quoted_unless_printable
+from datanommer.commands.options import connect, database_options, filter_options
 
 
 @click.command(cls=Command)
-@window_options
+@filter_options
 @click.option("--all-signed", is_flag=True, help="A message without a signature is invalid, too.")
 @database_options
 @click.pass_context
@@ -29,35 +29,26 @@ def main(
 ) -> None:
     """Check the signatures of stored messages again.
 
-    Prints a line for each message that is invalid (its id, topic and why, with tabs between them),
-    and how many are valid, invalid and unsigned. Ends with exit code 1 if any is invalid.
+    Prints a line for each invalid message (its id, its topic and the reason, with tabs between
+    them), then how many are valid, invalid and unsigned. Ends with exit code 1 if any is invalid.
 
-    The CA, the CRL and the routing policy are those of the fedmsg configuration. A certificate
-    need not be valid today, but when the message was sent; a revoked one is invalid at any time.
+    The CA, the CRL and the routing policy come from the fedmsg configuration. A certificate must
+    have been valid when the message was sent, not today; a revoked one is invalid at any time.
     """
-    from datanommer.models import configuration, signatures, verification
+    from datanommer.models import configuration
+    from datanommer.models.finding.filters import Filters
+    from datanommer.models.signing.archive_check import verify
+    from datanommer.models.signing.archive_validator import ArchiveValidator
 
-    bind(url, config_filename)
-    validator = signatures.ArchiveValidator(configuration.load(config_filename))
+    engine = connect(url, config_filename)
+    validator = ArchiveValidator(configuration.load(config_filename))
+    filters = Filters.of_options(since, before, topic, category)
     outcomes = Counter({"valid": 0, "invalid": 0, "unsigned": 0})
-    for verdict in verification.verify(
-        validator,
-        since=since,
-        before=before,
-        topic=topic,
-        category=category,
-        all_signed=all_signed,
-    ):
-        outcomes[verdict.outcome] += 1
-        if verdict.reason:
-            texts = (verdict.msg_id, verdict.topic, verdict.reason)
-            click.echo("\t".join(map(_on_one_line, texts)))
-    click.echo(", ".join(f"{outcome} {number}" for outcome, number in outcomes.items()))
-    sys.stdout.flush()
+    for verification in verify(engine, validator, filters, all_signed=all_signed):
+        outcomes[verification.outcome] += 1
+        if verification.reason:
+            texts = (verification.msg_id, verification.topic, verification.reason)
+            click.echo("\t".join(map(quoted_unless_printable, texts)))
+    click.echo(format_counts(outcomes))
     if outcomes["invalid"]:
         ctx.exit(1)
-
-
-def _on_one_line(text: str) -> str:
-    # Whoever sends a message chooses its id and its topic, line breaks and escapes included.
-    return text if text.isprintable() else ascii(text)

@@ -1,14 +1,14 @@
 """Stores the messages of the bus: as a plug-in of fedmsg-hub, or a callback of fedora-messaging.
 
-fedmsg-hub finds `Nommer` by itself. It is switched on in the fedmsg configuration::
+fedmsg-hub finds `Nommer` by itself. The fedmsg configuration switches it on::
 
     config = {
         "datanommer.enabled": True,
         "datanommer.sqlalchemy.url": "postgresql://datanommer@db.example.com/datanommer",
     }
 
-``fedora-messaging consume --callback=datanommer.consumer:Callback`` stores what comes over AMQP. It
-needs the extra ``datanommer.consumer[amqp]``.
+``fedora-messaging consume --callback=datanommer.consumer:Callback`` stores the messages that
+come over AMQP. It needs the extra ``datanommer.consumer[amqp]``.
 """
 
 from importlib import import_module
@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datanommer.consumer.amqp import Callback
-    from datanommer.consumer.nommer import Nommer
+    from datanommer.consumer.hub_consumer import Nommer
 
 __version__: str
 
 __all__ = ["Callback", "Nommer", "__version__"]
 
-_MODULES = {"Callback": "amqp", "Nommer": "nommer"}
+_MODULES = {"Callback": "amqp", "Nommer": "hub_consumer"}
 
 
 def __getattr__(name: str) -> Any:
-    """`Callback` or `Nommer`, each only when it is wanted: either library may be missing, and each
-    of the two chooses a reactor of Twisted when it is imported."""
+    """`Callback` or `Nommer`, imported when it is first used.
+
+    One of their libraries may be missing, and each chooses a reactor of Twisted on import.
+    """
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,107 +1,111 @@
 """The callback that ``fedora-messaging consume`` runs.
 
 fedora-messaging calls it for one message after another, in a thread, and acknowledges a message
-when the call returns: that is, when the message is committed. Until then it belongs to the broker,
-which sends it again when the connection ends. While the database is away the call waits, and so the
-messages wait in their queue. (Source: fedora_messaging.twisted.consumer, fedora-messaging 3.9.)
+when the call returns: that is, once the message is committed. Until then it belongs to the broker,
+which sends it again if the connection ends. While the database is away, the call waits, and so do
+the messages in their queue. (Source: fedora_messaging.twisted.consumer, fedora-messaging 3.9.)
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
 from datetime import datetime
 from typing import Any
 
-import psycopg2
-import sqlalchemy as sa
 from fedora_messaging.exceptions import Nack
 from fedora_messaging.message import Message
 from twisted.internet import reactor
 
 from datanommer.consumer import connection
-from datanommer.consumer.lines import Lines
-from datanommer.models import configuration, extraction, fedora_messaging, migrations, store
-from datanommer.models.database import reason
-from datanommer.models.deadline import Deadline
+from datanommer.consumer.backoff import Backoff
+from datanommer.consumer.failure import explain
+from datanommer.consumer.quiet_log import QuietLog
+from datanommer.models import configuration
+from datanommer.models.database import migrations
+from datanommer.models.database.deadline import Deadline
+from datanommer.models.envelopes import fedora_messaging, users_and_packages
+from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import DatanommerError
+from datanommer.models.storing.batch import Batch, store
 
 log = logging.getLogger(__name__)
 
-#: In seconds, of one try. Nothing but the end of the consumer waits for it.
+# For one try. Only the end of the consumer waits for it.
 _STORE_SECONDS = 30.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds between two tries, with jitter
-_EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
 
 
 class Callback:
     """Stores each message that it is called with.
 
-    The database is named as for all of datanommer (see `datanommer.models.database`).
+    The database is named as for all of datanommer (see `datanommer.models.database.location`).
 
     Raises:
         SystemExit: it cannot start, and has logged why.
     """
 
     def __init__(self) -> None:
-        self._lines = Lines(log)
-        self._states = Lines(log, a_minute=1)
+        self._messages_log = QuietLog(log)
+        self._states_log = QuietLog(log, per_minute=1)
         self._stopping = threading.Event()
         try:
             config = configuration.load()
-            self._engine = connection.bind(config, log)
+            self._engine = connection.connect(config, log)
         except DatanommerError as error:
             log.critical("datanommer cannot start. %s", error)
             raise SystemExit(error.exit_code) from None
-        extraction.configure(config)
-        # fedora-messaging ends when the call that it is in has returned.
+        users_and_packages.configure(config)
+        # fedora-messaging ends only once the call in progress has returned.
         core: Any = reactor  # Twisted's interfaces have no types that mypy can read
         core.addSystemEventTrigger("before", "shutdown", self._stopping.set)
 
     def __call__(self, message: Message) -> None:
         """Store a message, however long it takes.
 
-        After a loss of the connection to the broker, the call of before may still wait while the
-        next one begins: several threads may be in here, even with one message.
+        When the connection to the broker is lost, a call may still wait when the next one begins.
+        So several threads may be in here, even with the same message.
 
         Raises:
             Nack: the consumer ends, and the message goes back into its queue.
         """
-        item = fedora_messaging.prepare(_line(message))
-        pause = _FIRST_PAUSE
-        is_away = False
-        while not self._is_stored(item, is_away):
-            is_away = True
-            if self._stopping.wait(pause * random.uniform(0.5, 1.5)):  # noqa: S311
+        batch = Batch.of([fedora_messaging.prepare(_recorded(message))])
+        backoff = Backoff()
+        has_failed = False
+        while not self._try_to_store(batch, has_failed):
+            has_failed = True
+            if self._stopping.wait(backoff.pause()):
                 raise Nack
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _is_stored(self, item: store.Item, was_away: bool) -> bool:
+    def _try_to_store(self, batch: Batch, has_failed: bool) -> bool:
+        """Store a batch, and return whether that has worked.
+
+        Args:
+            batch: the batch.
+            has_failed: whether the try before has failed.
+        """
         deadline = Deadline(_STORE_SECONDS)
         try:
-            if was_away:
+            if has_failed:
                 # Somebody may have changed the schema meanwhile.
                 migrations.require_head(self._engine, deadline)
-            store.store([item], deadline, self._log_reject)
-        except Exception as error:  # a fault of ours must lose nothing either
-            if not isinstance(error, _EXPECTED):
-                log.exception("This is a fault of datanommer; please report it.")
-            self._states.warning(
-                "The database does not take messages: %s. They wait in their queue.", reason(error)
+            store(self._engine, batch, deadline, self._log_reject)
+        except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
+            self._states_log.warning(
+                "The database does not take messages: %s. They wait in their queue.",
+                explain(error, log),
             )
             self._engine.dispose()
             return False
-        if was_away:
-            self._states.warning("The database takes messages again.")
+        if has_failed:
+            self._states_log.warning("The database takes messages again.")
         return True
 
-    def _log_reject(self, reject: store.Reject) -> None:
-        self._lines.warning("Rejected %s", reject)
+    def _log_reject(self, reject: Reject) -> None:
+        self._messages_log.warning("Rejected %s", reject)
 
 
-def _line(message: Message) -> dict[str, Any]:
+def _recorded(message: Message) -> dict[str, Any]:
     """The message as the JSON object that ``fedora-messaging record`` would write."""
     # No public attribute has the headers.
     headers = message._headers  # noqa: SLF001
@@ -109,12 +113,12 @@ def _line(message: Message) -> dict[str, Any]:
         "topic": message.topic,
         "body": message.body,
         "id": message.id,
-        # AMQP has types that JSON has not: RabbitMQ itself notes times, where it moves messages.
-        "headers": json.loads(json.dumps(headers, default=_text)),
+        # AMQP has types that JSON has not. RabbitMQ itself adds times when it moves a message.
+        "headers": json.loads(json.dumps(headers, default=_as_text)),
     }
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):

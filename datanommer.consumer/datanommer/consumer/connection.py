@@ -8,47 +8,46 @@ from typing import Any
 
 import sqlalchemy as sa
 
-import datanommer.models
-from datanommer.models import database, migrations
-from datanommer.models.deadline import Deadline
+from datanommer.models.database import engine as engines
+from datanommer.models.database import location, migrations
+from datanommer.models.database.deadline import Deadline
 from datanommer.models.errors import DatabaseUnavailable
 
-#: Less than a consumer may take to end, because nothing can interrupt it.
+# Less than a consumer may take to end, because nothing can interrupt a new connection.
 _CONNECT_SECONDS = 3
-#: For the first look at the database.
-_FIRST_SECONDS = 10.0
+# For the look at the schema when the consumer starts.
+_LOOK_SECONDS = 10.0
 
 
-def bind(config: Mapping[str, Any], log: logging.Logger) -> sa.Engine:
-    """Bind the models to the database that is configured; one that does not answer yet will do.
+def connect(config: Mapping[str, Any], log: logging.Logger) -> sa.Engine:
+    """The engine of the configured database, even if that does not answer yet.
 
     Args:
         config: the fedmsg configuration.
-        log: where to say which database it is.
+        log: gets a line with the name of the database.
 
     Raises:
         ConfigurationError: its URL cannot be used.
         DatabaseUnavailable: none is named.
-        NotAtHead: it has another schema.
+        NotAtHead: its schema is not that of this version.
     """
-    location = database.locate(config=config)
+    database = location.locate(config=config)
     log.info(
-        "datanommer writes to %s, named by %s.", database.describe(location.url), location.source
+        "datanommer writes to %s, named by %s.", location.describe(database.url), database.source
     )
-    engine = database.create_engine(
-        location.url,
-        settings=database.CONSUMER_TIMEOUTS,
+    engine = engines.create_engine(
+        database.url,
+        settings=engines.CONSUMER_TIMEOUTS,
         connect_timeout=_CONNECT_SECONDS,
-        # Deadlines do not reach a ping; what fails is tried again anyhow.
+        # No deadline applies to a ping, and what fails is tried again in any case.
         pre_ping=False,
     )
     try:
-        migrations.require_head(engine, Deadline(_FIRST_SECONDS))
+        migrations.require_head(engine, Deadline(_LOOK_SECONDS))
     except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
-        # Not a reason to miss what comes meanwhile.
+        # No reason to miss the messages that come meanwhile.
         log.warning(
             "The database does not answer: %s. Messages wait until it does.",
-            database.reason(error),
+            engines.reason(error),
         )
-    datanommer.models.init(engine=engine)
     return engine

@@ -6,27 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from datanommer.models import configuration
+from datanommer.models.configuration import BATCH_SIZE_KEY, TOPIC_KEY
 from datanommer.models.errors import ConfigurationError
-from datanommer.models.store import MAX_BATCH
+from datanommer.models.storing.batch import MAX_BATCH
 
-TOPIC_KEY = "datanommer.topic"
-BATCH_SIZE_KEY = "datanommer.batch_size"
-
-#: The most messages of a batch, where the configuration says nothing.
+#: The most messages of a batch, unless the configuration says otherwise.
 BATCH_SIZE = 1000
 
 
 def topics(config: Mapping[str, Any]) -> str | list[str]:
-    """The topics to listen to: ``*`` stands for anything at the end of one.
+    """The topics to listen to. A ``*`` at the end of a topic stands for anything.
 
     Raises:
-        ConfigurationError: they are neither text nor a list of texts.
+        ConfigurationError: the value is neither a topic nor a list of topics.
     """
-    given = config.get(TOPIC_KEY, "*")
-    if isinstance(given, str):
-        return given
-    if isinstance(given, list | tuple) and given and all(isinstance(t, str) for t in given):
-        return list(given)
+    value = config.get(TOPIC_KEY, "*")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(topic, str) for topic in value):
+        return list(value)
     raise ConfigurationError(
         f"{TOPIC_KEY} in the fedmsg configuration must be a topic or a list of topics, "
         'such as "*" (all of them) or ["org.fedoraproject.prod.bodhi.*"].'
@@ -37,6 +35,6 @@ def batch_size(config: Mapping[str, Any]) -> int:
     """The most messages of a batch.
 
     Raises:
-        ConfigurationError: it is no number from 1 to 10,000.
+        ConfigurationError: the value is not a whole number from 1 to 10,000.
     """
-    return configuration.number(config, BATCH_SIZE_KEY, BATCH_SIZE, range(1, MAX_BATCH + 1))
+    return configuration.whole_number(config, BATCH_SIZE_KEY, BATCH_SIZE, range(1, MAX_BATCH + 1))

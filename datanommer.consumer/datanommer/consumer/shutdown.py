@@ -1,9 +1,9 @@
-"""The end of the hub, with all that it received kept.
+"""The end of the hub, which loses nothing that it received.
 
-moksha lets SIGTERM kill the hub, and with it what waits in memory; and on current Python, SIGINT
-and SIGHUP do not end a hub on an idle bus, and on a busy one it goes on hearing what it then loses.
-Here all three end it in order: it hears no more of the bus, works off what it has, into the
-database while that takes it, and then the process ends.
+With moksha alone, SIGTERM kills the hub, and the messages in its memory are lost. On current
+Python, SIGINT and SIGHUP do not end a hub on an idle bus; on a busy bus, it goes on receiving
+messages that it then loses. Here all three end the hub in order: it stops listening, keeps what it
+has received, in the database as far as that goes, and then the process ends.
 """
 
 from __future__ import annotations
@@ -12,65 +12,78 @@ import logging
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from moksha.hub.reactor import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 
-if TYPE_CHECKING:
-    from datanommer.consumer.nommer import Nommer
-
 log = logging.getLogger("fedmsg.consumers.datanommer.shutdown")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: Seconds in which what has come to the sockets is still heard.
+#: For how many seconds the hub still reads the messages that have reached its sockets.
 LISTEN_SECONDS = 1.0
-#: Seconds that what waits in memory may take to go into the database; the rest goes into the
-#: spool, which takes it many times faster. systemd waits 90 seconds, people less than 10.
+#: For how many seconds messages in memory may still go into the database. The rest goes into the
+#: spool, which is many times faster. systemd waits 90 seconds, people less than 10.
 DATABASE_SECONDS = 3.0
-#: A backlog of more messages goes into the spool at once: the database would take longer.
+#: If more messages are in memory, they go into the spool at once: the database would take longer.
 DATABASE_BACKLOG = 10_000
 
 
-def hold_signals() -> None:
-    """Let signals wait until `prepare` has something that answers them.
+class EndingConsumer(Protocol):
+    """A consumer that can end in order."""
 
-    From the subscription on, the hub receives: one that came then would lose it.
+    hub: Any
+    incoming: Any
+
+    def listen_until(self, moment: float) -> None:
+        """Close the sockets at a moment of `time.monotonic`, however busy they are."""
+
+    def cut_short_after(self, seconds: float) -> None:
+        """Store messages in the database for so long, and then in the spool."""
+
+    def finish(self) -> None:
+        """Keep all that was received, and end."""
+
+
+def hold_signals() -> None:
+    """Block signals until the handlers of `prepare` are set.
+
+    The hub receives messages from its subscription on. A signal would lose them now.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
-def prepare(consumer: Nommer) -> None:
-    """Let signals end the hub in order, from when it runs."""
-    # moksha sets its own handlers when all consumers are made, just before the reactor runs.
+def prepare(consumer: EndingConsumer) -> None:
+    """Let signals end the hub in order, as soon as it runs."""
+    # moksha sets its own handlers once all consumers are made, just before the reactor runs.
     reactor.callWhenRunning(_handle_signals, consumer)
     reactor.addSystemEventTrigger("before", "shutdown", _finish, consumer)
 
 
-def _handle_signals(consumer: Nommer) -> None:
-    def handle(number: int, _: object) -> None:
-        # Here, because the reactor first reads, and in blocking mode stores, all that has come;
-        # on a bus that sends faster than it reads, it would do nothing else any more.
-        _hurry(consumer)
+def _handle_signals(consumer: EndingConsumer) -> None:
+    def handle(signum: int, _: object) -> None:
+        # Here, because the reactor first reads all that has come, and in blocking mode stores it.
+        # If the bus sends faster than the hub reads, it never gets to `_stop`.
+        _limit_storing(consumer)
         consumer.listen_until(time.monotonic() + LISTEN_SECONDS)
         # In the reactor, and not in the handler: it may be asleep, and this wakes it up.
-        reactor.callFromThread(_stop, consumer, number)
+        reactor.callFromThread(_stop, consumer, signum)
 
-    for number in SIGNALS:
-        signal.signal(number, handle)
+    for each in SIGNALS:
+        signal.signal(each, handle)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def _hurry(consumer: Nommer) -> None:
+def _limit_storing(consumer: EndingConsumer) -> None:
     backlog = consumer.incoming.qsize()
-    consumer.hurry_after(0 if backlog > DATABASE_BACKLOG else DATABASE_SECONDS)
+    consumer.cut_short_after(0 if backlog > DATABASE_BACKLOG else DATABASE_SECONDS)
 
 
 def stop_listening(hub: Any) -> None:
-    """Close the sockets that the hub listens to: neither moksha nor the reactor does.
+    """Close the sockets that the hub listens to, because neither moksha nor the reactor does.
 
-    From the thread of the reactor only.
+    Only the thread of the reactor may call this.
     """
     for extension in hub.extensions:
         factory = getattr(extension, "twisted_zmq_factory", None)  # STOMP has none
@@ -78,10 +91,10 @@ def stop_listening(hub: Any) -> None:
             connection.shutdown()
 
 
-def _stop(consumer: Nommer, number: int) -> None:
-    log.info("%s: the hub ends, and keeps what it has received.", signal.Signals(number).name)
+def _stop(consumer: EndingConsumer, signum: int) -> None:
+    log.info("%s: the hub ends, and keeps what it has received.", signal.Signals(signum).name)
     stop_listening(consumer.hub)
-    _hurry(consumer)  # it may have received much meanwhile
+    _limit_storing(consumer)  # it may have received many messages meanwhile
     consumer.hub.stop()
     try:
         reactor.stop()
@@ -89,14 +102,14 @@ def _stop(consumer: Nommer, number: int) -> None:
         log.info("It is ending already.")
 
 
-def _finish(consumer: Nommer) -> Deferred[None]:
-    """Fire when all that the consumer received is kept."""
+def _finish(consumer: EndingConsumer) -> Deferred[None]:
+    """Begin to keep all that the consumer received. What is returned fires at the end of that."""
     stop_listening(consumer.hub)
     done: Deferred[None] = Deferred()
 
     def finish() -> None:
         try:
-            _hurry(consumer)  # where it was no signal that ends the hub
+            _limit_storing(consumer)  # no signal has done so if something else ends the hub
             consumer.finish()
         finally:
             reactor.callFromThread(done.callback, None)

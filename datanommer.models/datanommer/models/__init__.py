@@ -12,8 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datanommer.models.database import init
-    from datanommer.models.schema import (
+    from datanommer.models.archive import add, add_all, init
+    from datanommer.models.database.session import maker, session
+    from datanommer.models.finding import counts
+    from datanommer.models.message import (
         DeclarativeBase,
         Message,
         Package,
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
         pack_assoc_table,
         user_assoc_table,
     )
-    from datanommer.models.sessions import maker, session
-    from datanommer.models.store import Counts, add, add_all
+    from datanommer.models.storing.batch import Counts
 
 __version__: str
 
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "add",
     "add_all",
+    "counts",
     "init",
     "maker",
     "models",
@@ -45,25 +47,26 @@ __all__ = [
 ]
 
 _MODULES = {
-    "init": "database",
-    "maker": "sessions",
-    "session": "sessions",
-    "Counts": "store",
-    "add": "store",
-    "add_all": "store",
+    "Counts": "storing.batch",
+    "add": "archive",
+    "add_all": "archive",
+    "counts": "finding.counts",
+    "init": "archive",
+    "maker": "database.session",
+    "session": "database.session",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: the ORM takes longer than all else that a command needs."""
+    """Import a name when it is used: the ORM takes longer than all else that a command needs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "__version__":
         from importlib.metadata import version
 
         return version(__name__)
-    module = import_module(f"{__name__}.{_MODULES.get(name, 'schema')}")
-    value = globals()[name] = getattr(module, name)
+    module = import_module(f"{__name__}.{_MODULES.get(name, 'message')}")
+    value = globals()[name] = module if name == "counts" else getattr(module, name)
     return value
 
 

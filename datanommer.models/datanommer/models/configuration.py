@@ -1,7 +1,8 @@
-"""The fedmsg configuration, read the way that fedmsg-hub reads it."""
+"""The fedmsg configuration, read the way that fedmsg-hub reads it, and the keys of datanommer."""
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Mapping
@@ -11,30 +12,39 @@ from datanommer.models.errors import ConfigurationError
 
 #: The environment variable that names the database.
 URL_VARIABLE = "DATANOMMER_SQLALCHEMY_URL"
-#: The key of the fedmsg configuration that names the database.
+
+# The keys that datanommer reads. docs/configuration.rst says what each means, and its default.
+ENABLED_KEY = "datanommer.enabled"
 URL_KEY = "datanommer.sqlalchemy.url"
-#: Where fedmsg looks, for messages to people (source: fedmsg.config, fedmsg 1.1.7).
-PLACES = (
+TOPIC_KEY = "datanommer.topic"
+BATCH_SIZE_KEY = "datanommer.batch_size"
+SPOOL_DIR_KEY = "datanommer.spool_dir"
+SPOOL_MAX_BYTES_KEY = "datanommer.spool_max_bytes"
+SPOOL_MIN_FREE_BYTES_KEY = "datanommer.spool_min_free_bytes"
+SIGNATURES_KEY = "validate_signatures"  # fedmsg's own
+
+#: Where fedmsg looks for its configuration, in words (source: fedmsg.config, fedmsg 1.1.7).
+SEARCHED_FILES = (
     "/etc/fedmsg.d/*.py, ~/.fedmsg.d/*.py, ./fedmsg.d/*.py, $VIRTUAL_ENV/etc/fedmsg.d/*.py, "
     "then fedmsg-config.py in /etc, ~ (as .fedmsg-config.py) and ."
 )
 
 
 def load(filename: str | None = None) -> dict[str, Any]:
-    """The merged configuration, over the defaults of fedmsg; nothing need be configured.
+    """The merged configuration, on top of fedmsg's defaults. It may be empty.
 
     Args:
-        filename: the one file to read, instead of all of the usual places.
+        filename: the one file to read, instead of all the usual ones.
 
     Raises:
-        ConfigurationError: a file is missing, cannot be read, or is not right.
+        ConfigurationError: a file is missing, or it cannot be read or run.
     """
-    # The bus needs much that the database does not: fedmsg is imported where it is asked for.
+    # Not above: fedmsg takes 0.4 s of CPU to import, and most commands need no configuration.
     import fedmsg.config
 
     try:
         with warnings.catch_warnings():
-            # A deprecation, and files that cannot be read: those must not pass in silence.
+            # fedmsg only warns of a file that it cannot read. That must not pass in silence.
             warnings.simplefilter("error", UserWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             config = fedmsg.config.load_config(
@@ -44,40 +54,46 @@ def load(filename: str | None = None) -> dict[str, Any]:
                 disable_defaults=True,
             )
     except Exception as error:  # the files are Python: anything can come out of them
-        places = filename or PLACES
         raise ConfigurationError(
-            f"The fedmsg configuration ({places}) cannot be read: "
+            f"The fedmsg configuration ({filename or SEARCHED_FILES}) cannot be read: "
             f"{type(error).__name__}: {error}. Mend the file, or name another one "
             "with --config-filename."
         ) from error
-    return _completed(config)
+    return _complete(config)
 
 
 def defaults() -> dict[str, Any]:
-    """The configuration of fedmsg where nothing is configured."""
-    return _completed({})
+    """fedmsg's configuration where nobody configured anything."""
+    return _complete({})
 
 
-def number(config: Mapping[str, Any], key: str, default: int, allowed: range) -> int:
-    """The whole number under a key, or the default where there is none.
+def whole_number(config: Mapping[str, Any], key: str, default: int, allowed: range) -> int:
+    """The whole number under a key, or the default where the key is missing.
 
     Raises:
-        ConfigurationError: it is no such number, or not one of the allowed.
+        ConfigurationError: the value is no whole number, or not an allowed one.
     """
-    given = config.get(key, default)
-    if isinstance(given, int) and not isinstance(given, bool) and given in allowed:
-        return given
+    value = config.get(key, default)
+    if isinstance(value, int) and not isinstance(value, bool) and value in allowed:
+        return value
     raise ConfigurationError(
         f"{key} in the fedmsg configuration must be a whole number from {allowed[0]} "
-        f"to {allowed[-1]}, not {given!r}."
+        f"to {allowed[-1]}, not {value!r}."
     )
 
 
-def _completed(config: dict[str, Any]) -> dict[str, Any]:
+def _complete(config: dict[str, Any]) -> dict[str, Any]:
+    """Add fedmsg's defaults to a configuration.
+
+    It is changed in place, because `fedmsg.config.load_config` keeps the very object that it
+    returned. Some processors of ``fedmsg.meta`` call it themselves (mailman), and fedmsg fails on
+    its own defaults there, which have no endpoints.
+    """
     import fedmsg.config
 
-    completed = {**fedmsg.config.defaults, **config}
-    # As fedmsg does, where it applies its defaults itself.
-    prefix = re.escape(completed["topic_prefix"])
-    completed.setdefault("topic_prefix_re", prefix + r"\.[^\W\d_]+")
-    return completed
+    for key, value in {**fedmsg.config.defaults, "endpoints": {}}.items():
+        config.setdefault(key, copy.deepcopy(value))
+    # fedmsg does the same when it applies its defaults itself.
+    prefix = re.escape(config["topic_prefix"])
+    config.setdefault("topic_prefix_re", prefix + r"\.[^\W\d_]+")
+    return config

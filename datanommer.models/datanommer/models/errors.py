@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-#: The kinds of rejects; see `datanommer.models.schema.Rejected`.
+#: The kinds of rejects: its id belongs to another message; no column can hold it; it is too large;
+#: the upgrade of a classic database left it behind.
 KINDS = ("conflict", "invalid", "too large", "classic")
 
 
@@ -38,7 +39,7 @@ class EmbeddedError(DatabaseUnavailable):
 
 
 class SignaturesUnknown(DatanommerError):
-    """It cannot be told now whether signatures are good; says why.
+    """Nobody can tell now whether signatures are good; says why.
 
     Args:
         reason: why, and what to do.
@@ -71,13 +72,13 @@ class SpoolDamaged(DatanommerError):
 
 
 class InvalidQuery(DatanommerError, ValueError):
-    """A question to the archive makes no sense as it is asked."""
+    """A query makes no sense; says what would."""
 
     exit_code = 2
 
 
 class NotSettled(DatanommerError):
-    """Somebody has been writing for so long that messages cannot be read in the order of ids."""
+    """A transaction writes for so long that messages cannot be read in the order of ids."""
 
 
 class NoSuchReject(DatanommerError):

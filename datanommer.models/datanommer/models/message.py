@@ -1,462 +1,327 @@
-"""An envelope of the bus as a row of the archive, and back again.
-
-The columns of a row give back a body: a column that is NULL is an absent key. Where that body
-would differ from the one received, `extra` holds the difference:
-
-``{"set": {key: value}, "unset": [key], "envelope": {key: value}}``
-
-`set` and `unset` turn the body that the columns give into the one received; `envelope` is what
-the envelope said otherwise than the columns. A body that is whole in its columns has no `extra`.
-"""
+"""`Message`, and the other classes that clients of the classic API use."""
 
 from __future__ import annotations
 
-import json
-import re
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
-from datanommer.models.errors import NotStorable
-from datanommer.models.packing import pack, unpack
+from sqlalchemy import orm
 
-#: The longest text of a column that is indexed, in bytes of UTF-8.
-MAX_TEXT_BYTES = 1024
-#: The deepest nesting of JSON: Python reads about 1,000 levels, wherever it stands on its stack.
-MAX_DEPTH = 500
-#: The longest JSON of one column, in characters (all ASCII).
-MAX_JSON_LENGTH = 64 * 1024 * 1024
+from datanommer.models import tables, times
+from datanommer.models.database.session import session
+from datanommer.models.envelopes import fedora_messaging
+from datanommer.models.envelopes.extra import restore_body
+from datanommer.models.envelopes.signature_bytes import unpack
+from datanommer.models.finding import grep, pages
+from datanommer.models.finding.filters import Filters, text
+from datanommer.models.finding.pages import Page
 
-#: The `username` of what a bridge brings from AMQP to fedmsg (source: fedmsg-migration-tools).
-BRIDGE = "amqp-bridge"
-
-# As json.dumps does it, with an encoder that is made once. Not to look for circles saves a tenth of
-# its time: they nest without end, and are found by that.
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
-_encode_canonically = json.JSONEncoder(
-    allow_nan=False, check_circular=False, sort_keys=True, separators=(",", ":")
-).encode
-
-_ABSENT = object()
-_NUMBER = (int, float)  # a union would be made anew at each use
-_INT64 = range(-(2**63), 2**63)
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as in the classic API
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/fedora-infra/datanommer/")
-_OPTIONAL_TEXTS = (
-    "username",
-    "crypto",
-    "certificate",
-    "signature",
-    "source_name",
-    "source_version",
-)
+#: A name, or several.
+Names = str | Iterable[str] | None
 
 
-@dataclass(slots=True)
-class Row:
-    """A message as the archive holds it.
+class DeclarativeBase(orm.DeclarativeBase):
+    """The base of all classes; ``Class.query`` is a query in the current session."""
 
-    Attributes:
-        timestamp: naive, in UTC.
-        signature: packed (see `datanommer.models.packing`), or None; where there is one that
-            cannot be packed, it is in `extra`.
-        msg: the JSON text of the content.
-        headers: the JSON text of the headers, or None.
-        extra: the JSON text of the difference (see this module's docstring), or None.
-        users: the names of the users that the message concerns, each once.
-        packages: the names of the packages, likewise.
-        from_amqp: whether it came over AMQP, where ids have no year: `datanommer.models.years`
-            looks for it under those of other years.
-        line: what COPY is given of it, where that is written down already; see
-            `datanommer.models.insert`.
-    """
+    metadata = tables.metadata
+    query = session.query_property()
 
-    msg_id: str
-    i: int
-    topic: str
-    category: str
-    timestamp: datetime
-    username: str | None
-    crypto: str | None
-    certificate: str | None
-    signature: bytes | None
-    source_name: str | None
-    source_version: str | None
-    msg: str
-    headers: str | None
-    extra: str | None
-    users: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
-    from_amqp: bool = False
-    line: str | None = field(default=None, compare=False, repr=False)
+
+class User(DeclarativeBase):
+    """A user whom some message concerns."""
+
+    __table__ = tables.users
+
+    name: orm.Mapped[str]
+
+
+class Package(DeclarativeBase):
+    """A package that some message concerns."""
+
+    __table__ = tables.packages
+
+    name: orm.Mapped[str]
+
+
+class Certificate(DeclarativeBase):
+    """A certificate that messages are signed with."""
+
+    __table__ = tables.certificates
+
+    id: orm.Mapped[int]
+    body: orm.Mapped[str]
+    sha256: orm.Mapped[bytes]
+
+
+class Message(DeclarativeBase):
+    """A message of the bus, exactly as it was sent."""
+
+    __table__ = tables.messages
+
+    id: orm.Mapped[int]
+    i: orm.Mapped[int]
+    timestamp: orm.Mapped[datetime]
+    stored_at: orm.Mapped[datetime | None]
+    msg_id: orm.Mapped[str]
+    topic: orm.Mapped[str]
+    category: orm.Mapped[str]
+    username: orm.Mapped[str | None]
+    crypto: orm.Mapped[str | None]
+    source_name: orm.Mapped[str | None]
+    source_version: orm.Mapped[str | None]
+    msg: orm.Mapped[Any]
+    extra: orm.Mapped[dict[str, Any] | None]
+    _headers: orm.Mapped[dict[str, Any] | None] = orm.column_property(tables.messages.c.headers)
+    _signature: orm.Mapped[bytes | None] = orm.column_property(tables.messages.c.signature)
+
+    users: orm.Mapped[list[User]] = orm.relationship(
+        secondary=tables.user_messages, order_by=User.name, viewonly=True, lazy="selectin"
+    )
+    packages: orm.Mapped[list[Package]] = orm.relationship(
+        secondary=tables.package_messages, order_by=Package.name, viewonly=True, lazy="selectin"
+    )
+    _certificate: orm.Mapped[Certificate | None] = orm.relationship(lazy="joined")
 
     @property
-    def size(self) -> int:
-        """How many characters it has; the columns that are short, and indexed, do not count."""
-        long = (self.msg, self.headers, self.extra, self.certificate)
-        return sum(len(text) for text in long if text)
+    def headers(self) -> dict[str, Any]:
+        """The headers of the message; an empty dict where it had none."""
+        return self._headers or {}
 
+    @property
+    def certificate(self) -> str | None:
+        """The certificate that the message is signed with, as sent (base64)."""
+        return self._certificate.body if self._certificate else None
 
-def categorize(topic: str) -> str:
-    """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus.
+    @property
+    def signature(self) -> str | None:
+        """The signature of the message, as sent (base64)."""
+        if self._signature is not None:
+            return unpack(self._signature, self.crypto)
+        sent = (self.extra or {}).get("set", {}).get("signature")
+        return sent if isinstance(sent, str) else None
 
-    Topics of ``logging.stats`` come from scripts, with any prefix or none: theirs is ``logging``.
-    """
-    if "logging.stats." in topic and ".logging.stats." in f".{topic}":
-        return "logging"
-    parts = topic.split(".")
-    place = 2 if "VirtualTopic" in topic else 3
-    return (parts[place] if len(parts) > place else "") or "Unclassified"
+    @property
+    def agent_name(self) -> str | None:
+        """The newer line's name for who sent the message: its `username`."""
+        return self.username
 
+    @classmethod
+    def from_msg_id(cls, msg_id: str | None) -> Message | None:
+        """The message with that id, or None.
 
-def to_epoch(timestamp: datetime) -> int | float:
-    """Epoch seconds of a naive datetime in UTC: an int where the second is whole."""
-    since = timestamp - _EPOCH
-    seconds = since.days * 86_400 + since.seconds
-    if not since.microseconds:
-        return seconds
-    # One division of integers is rounded right, so a float of microseconds comes back as it was.
-    return (seconds * 1_000_000 + since.microseconds) / 1_000_000
+        Raises:
+            InvalidQuery: it is no text.
+        """
+        checked = None if msg_id is None else text("msg_id", msg_id)
+        message: Message | None = cls.query.filter_by(msg_id=checked).first()
+        return message
 
+    @classmethod
+    def grep(
+        cls,
+        start: datetime | float | None = None,
+        end: datetime | float | None = None,
+        page: int = 1,
+        rows_per_page: int | None = 100,
+        order: str = "asc",
+        msg_id: str | None = None,
+        users: Names = None,
+        not_users: Names = None,
+        packages: Names = None,
+        not_packages: Names = None,
+        categories: Names = None,
+        not_categories: Names = None,
+        topics: Names = None,
+        not_topics: Names = None,
+        agents: Names = None,
+        not_agents: Names = None,
+        contains: Names = None,
+        defer: bool = False,
+    ) -> tuple[int, int, Any]:
+        """Find messages, a page at a time, in order of time; ties in the order of arrival.
 
-def content(topic: str, msg: str) -> tuple[str, str]:
-    """What makes two messages of one id the same: the topic, and `msg` in canonical JSON.
+        A message is found if it passes every filter that is given. A filter with several values
+        passes a message that has any of them; one that begins with ``not_``, a message that has
+        none of them.
 
-    Args:
-        topic: the topic.
-        msg: JSON text.
-    """
-    return topic, _canonical(json.loads(msg))
+        Args:
+            start: only messages sent at this time or later: a datetime (naive is UTC) or epoch
+                seconds.
+            end: only messages sent at this time or earlier; only together with `start`.
+            page: which page, from 1 on. One past the end has no messages.
+            rows_per_page: how many messages a page has; with 0 or None, one page has all.
+            order: ``asc``, the oldest first, or ``desc``.
+            msg_id: only the message with this id.
+            users: only messages that concern one of these users.
+            packages: only messages that concern one of these packages.
+            categories: only these categories.
+            topics: only these topics.
+            agents: only messages that were sent by one of these (their `username`).
+            contains: only messages with one of these texts somewhere in `msg`: in a string, a key
+                or a number. Upper and lower case differ; no character has a special meaning.
+            defer: return the query of the page, instead of its messages; it has ``count()``,
+                ``all()`` and the rest of `sqlalchemy.orm.Query`.
 
+        Returns:
+            How many messages there are in all, on how many pages, and those of the page as a list.
 
-def from_envelope(envelope: Any, given: Mapping[str, Any] | None = None) -> Row:
-    """The row of an envelope ``{"topic": str, "body": {...}[, "headers": {...}]}``.
-
-    A body without a timestamp gets the time now. One without an id gets the id of its headers;
-    else one made from its content, where it has a timestamp, so that a retry or a second hub
-    finds the same; else a random one.
-
-    Args:
-        envelope: what came from the bus.
-        given: a `msg_id` and a `timestamp` that the archive already gave to this message.
-
-    Raises:
-        NotStorable: no row can hold it; says why.
-    """
-    given = given or {}
-    if not isinstance(envelope, dict):
-        raise NotStorable("invalid", f"the envelope is {_kind_of(envelope)}, not a JSON object")
-    body = envelope.get("body")
-    if not isinstance(body, dict):
-        raise NotStorable("invalid", f"the body is {_kind_of(body)}, not a JSON object")
-    topic = _first_text(body.get("topic"), envelope.get("topic"))
-    if topic is None:
-        raise NotStorable("invalid", "neither the body nor the envelope has a topic")
-    headers = _first_dict(body.get("headers"), envelope.get("headers"))
-    sent = given.get("timestamp", body.get("timestamp"))
-    timestamp = _timestamp(sent)
-    # Written first: what follows can rely on content that is neither too deep nor no JSON.
-    msg_text = _json("msg", body.get("msg"))
-    headers_text = None if headers is None else _json("headers", headers)
-    columns: dict[str, Any] = {
-        "topic": topic,
-        "msg": body.get("msg"),
-        "msg_id": _first_text(given.get("msg_id")) or _identify(body, headers or {}, timestamp),
-        "i": _counter(body.get("i")),
-        "timestamp": sent if type(sent) is int else to_epoch(timestamp),
-        **{key: _optional_text(key, body.get(key)) for key in _OPTIONAL_TEXTS},
-        "headers": headers,
-    }
-    _check_text("topic", topic, MAX_TEXT_BYTES)
-    _check_text("msg_id", columns["msg_id"], MAX_TEXT_BYTES)
-    signature = _packed_signature(columns)
-    if signature is None:
-        columns["signature"] = None
-    extra = _difference(envelope, columns)
-    columns["signature"] = signature
-    columns["category"] = categorize(topic)
-    columns["timestamp"] = timestamp
-    columns["msg"] = msg_text
-    columns["headers"] = headers_text
-    columns["extra"] = _json("the body", extra) if extra else None
-    columns["from_amqp"] = columns["username"] == BRIDGE or "sent-at" in (headers or {})
-    return Row(**columns)
-
-
-def lacks_time(envelope: Mapping[str, Any]) -> bool:
-    """Whether the body of an envelope does not say when it was sent."""
-    return envelope["body"].get("timestamp") is None
-
-
-def given_to(envelope: Mapping[str, Any], moment: float, unique: str) -> dict[str, Any]:
-    """What a message gets that comes without a time: that time and, if it has no id, one.
-
-    Whoever tries to store a message more than once gives it the same each time.
-
-    Args:
-        envelope: with a body that is an object.
-        moment: when it was received, in epoch seconds.
-        unique: what makes an id of it.
-
-    Returns:
-        What `from_envelope` takes as `given`.
-    """
-    body = envelope["body"]
-    headers = _first_dict(body.get("headers"), envelope.get("headers"))
-    year = _timestamp(moment).year
-    known = _known_id(body, headers or {})
-    return {"timestamp": moment, "msg_id": known or f"{year}-{unique}"}
-
-
-def restore_body(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The body that was received.
-
-    Args:
-        columns: the columns of a row under the body's keys, `timestamp` as `to_epoch` gives it.
-        extra: the difference, as in this module's docstring.
-    """
-    body = {key: value for key, value in columns.items() if value is not None or key == "msg"}
-    if extra:
-        body.update(extra.get("set", {}))
-        for key in extra.get("unset", ()):
-            body.pop(key, None)
-    return body
-
-
-def restore_envelope(columns: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The envelope that was received; the arguments are those of `restore_body`."""
-    envelope = {"topic": columns["topic"], "body": restore_body(columns, extra)}
-    if columns["headers"] not in (None, envelope["body"].get("headers")):
-        envelope["headers"] = columns["headers"]
-    return {**envelope, **(extra or {}).get("envelope", {})}
-
-
-def received(row: Row) -> dict[str, Any]:
-    """The envelope that a row was made from."""
-    columns = {
-        "topic": row.topic,
-        "msg": json.loads(row.msg),
-        "msg_id": row.msg_id,
-        "i": row.i,
-        "timestamp": to_epoch(row.timestamp),
-        **{key: getattr(row, key) for key in _OPTIONAL_TEXTS},
-        "signature": None if row.signature is None else unpack(row.signature, row.crypto),
-        "headers": None if row.headers is None else json.loads(row.headers),
-    }
-    return restore_envelope(columns, None if row.extra is None else json.loads(row.extra))
-
-
-def which(msg_id: Any, topic: Any) -> str:
-    """Which message it is, for people: never its content, and no more than a line."""
-    return f"msg_id {_quoted(msg_id)}, topic {_quoted(topic)}"
-
-
-def _quoted(value: Any) -> str:
-    # What is refused may have anything for an id.
-    if value is None:
-        return "none"
-    return repr(value[:200]) if isinstance(value, str) else type(value).__name__
-
-
-def as_utc(moment: datetime) -> datetime:
-    """The aware datetime of one that may be naive, and then is in UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def naive_utc(moment: datetime) -> datetime:
-    """The naive datetime in UTC of an aware one."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def storable_names(names: Any) -> tuple[str, ...]:
-    """Those of the names of users or packages that can be stored, each once, sorted."""
-    if not isinstance(names, list | tuple | set | frozenset):
-        return ()
-    return tuple(sorted({name for name in names if isinstance(name, str) and _is_name(name)}))
-
-
-def _is_name(name: str) -> bool:
-    try:
-        _check_text("name", name, MAX_TEXT_BYTES)
-    except NotStorable:
-        return False
-    return bool(name)
-
-
-def _difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    body = envelope["body"]
-    rebuilt = restore_body(columns, None)
-    # As nearly always, and quickly. Only numbers can be equal and not the same: 1, 1.0 and true.
-    if (
-        rebuilt == body
-        and rebuilt["i"] is body["i"]
-        and rebuilt["timestamp"] is body["timestamp"]
-        and envelope == {"topic": columns["topic"], "body": body}
-    ):
-        return {}
-    said_by_columns = {"topic": columns["topic"], "headers": columns["headers"], "body": body}
-    changed = _changed(body, rebuilt)
-    # First, where SQL finds them without reading the rest (see record.py).
-    sent: dict[str, Any] = {
-        key: changed[key] for key in ("timestamp", "signature") if key in changed
-    }
-    parts = {
-        "set": {**sent, **changed},
-        "unset": [key for key in rebuilt if key not in body],
-        "envelope": _changed(envelope, said_by_columns),
-    }
-    return {name: part for name, part in parts.items() if part}
-
-
-def _packed_signature(columns: Mapping[str, Any]) -> bytes | None:
-    signature = columns["signature"]
-    return None if signature is None else pack(signature, columns["crypto"])
-
-
-def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `new` that `old` lacks or has otherwise (an int is not the same float).
-
-    They are sorted, so that a message which is dumped and loaded has the same difference.
-    """
-    changed = [
-        (key, value)
-        for key, value in new.items()
-        if (kept := old.get(key, _ABSENT)) is not value
-        and (type(kept) is not type(value) or kept != value)
-    ]
-    return dict(sorted(changed, key=lambda entry: str(entry[0]))) if changed else {}
-
-
-def _identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: datetime) -> str:
-    known = _known_id(body, headers)
-    if known:
-        return known
-    if body.get("timestamp") is None:
-        return f"{timestamp.year}-{uuid.uuid4()}"
-    return f"{timestamp.year}-{uuid.uuid5(_NAMESPACE, _canonical(body))}"
-
-
-def _known_id(body: Mapping[str, Any], headers: Mapping[str, Any]) -> str | None:
-    return _first_text(
-        body.get("msg_id"), headers.get("amqp-message-id"), headers.get("message-id")
-    )
-
-
-def _timestamp(value: Any) -> datetime:
-    if value is None:
-        return datetime.now(UTC).replace(tzinfo=None)
-    if isinstance(value, bool) or not isinstance(value, _NUMBER):
-        raise NotStorable("invalid", f"timestamp is {_kind_of(value)}, not epoch seconds")
-    try:
-        timestamp = _EPOCH + timedelta(seconds=value)
-    except (OverflowError, ValueError):
-        timestamp = None
-    if timestamp is None or timestamp < _EPOCH:
-        raise NotStorable(
-            "invalid",
-            f"timestamp {_shown(value)} is outside the years 1970 to 9999; "
-            "it must be in seconds (not milliseconds) since 1970",
+        Raises:
+            InvalidQuery: an argument makes no sense (it is a ValueError, too).
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        filters = Filters.of(
+            start=start,
+            end=end,
+            msg_id=msg_id,
+            users=users,
+            not_users=not_users,
+            packages=packages,
+            not_packages=not_packages,
+            categories=categories,
+            not_categories=not_categories,
+            topics=topics,
+            not_topics=not_topics,
+            agents=agents,
+            not_agents=not_agents,
+            contains=contains,
         )
-    return timestamp
-
-
-def _counter(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return 0
-    if value not in _INT64:
-        raise NotStorable("invalid", f"i is {_shown(value)}, beyond 64 bits")
-    return value
-
-
-def _first_text(*candidates: Any) -> str | None:
-    for candidate in candidates:
-        if candidate and isinstance(candidate, str):
-            return candidate
-    return None
-
-
-def _first_dict(*candidates: Any) -> dict[str, Any] | None:
-    for candidate in candidates:
-        if isinstance(candidate, dict):
-            return candidate
-    return None
-
-
-def _optional_text(key: str, value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    _check_text(key, value, MAX_TEXT_BYTES if key == "username" else MAX_JSON_LENGTH)
-    return value
-
-
-def _check_text(name: str, text: str, limit: int) -> None:
-    if "\0" in text:
-        raise NotStorable("invalid", f"{name} holds a NUL character, which no text column can")
-    try:
-        size = len(text) if text.isascii() else len(text.encode())
-    except UnicodeEncodeError:
-        raise NotStorable(
-            "invalid", f"{name} holds half of a surrogate pair, which is not a character"
-        ) from None
-    if size > limit:
-        raise NotStorable("too large", f"{name} is {size} bytes long; at most {limit} are stored")
-
-
-def _json(name: str, value: Any) -> str:
-    text = _written(name, _encode, value)
-    if len(text) > MAX_JSON_LENGTH:
-        raise NotStorable(
-            "too large",
-            f"{name} is {len(text)} bytes of JSON; at most {MAX_JSON_LENGTH} are stored",
+        return grep.grep(
+            session(),
+            cls,
+            filters,
+            page=page,
+            rows_per_page=rows_per_page,
+            order=order,
+            defer=defer,
         )
-    # No text nests deeper than it has opening brackets, and counting those is quick.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise too_deep(name)
-    return text
+
+    @classmethod
+    def make_query(cls, start: Any = None, end: Any = None, **filters: Any) -> orm.Query[Message]:
+        """The query of all messages that pass the filters of `grep`, in no order.
+
+        Raises:
+            InvalidQuery: a filter makes no sense.
+        """
+        return grep.make_query(session(), cls, Filters.of(start, end, **filters))
+
+    @classmethod
+    def get_first(cls, order: str = "asc", **filters: Any) -> Message | None:
+        """The oldest message that passes the filters of `grep` (with ``desc``, the newest).
+
+        Raises:
+            InvalidQuery: an argument makes no sense.
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        descending = grep.is_descending(order)
+        query = grep.first(session(), cls, Filters.of(**filters), 1, descending=descending)
+        return query.one_or_none()
+
+    @classmethod
+    def count(cls, **filters: Any) -> int:
+        """How many messages pass the filters of `grep`, without loading any.
+
+        Raises:
+            InvalidQuery: a filter makes no sense.
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        return grep.count(session(), Filters.of(**filters))
+
+    @classmethod
+    def page(
+        cls,
+        *,
+        after: Message | str | None = None,
+        by: str = "time",
+        order: str = "asc",
+        rows_per_page: int = 100,
+        **filters: Any,
+    ) -> Page[Message]:
+        """A page of the messages that pass the filters of `grep`, without counting them.
+
+        However far one pages, each page costs the same.
+
+        Args:
+            after: the last message that was read, or the `after` of the page before.
+            by: the order: ``time``, in which a reader who pages towards the present may miss a
+                message that arrives late, or ``id``, the order of arrival, which misses nothing.
+            order: ``asc``, the oldest first, or ``desc``.
+            rows_per_page: how many messages a page has.
+
+        Raises:
+            InvalidQuery: an argument makes no sense.
+            NotSettled: by id, somebody has been writing messages for ten seconds.
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        if isinstance(after, Message):
+            after = pages.cursor_of(after, by)
+        return pages.page(
+            session(),
+            cls,
+            Filters.of(**filters),
+            after=after,
+            by=by,
+            order=order,
+            rows_per_page=rows_per_page,
+        )
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body of the message exactly as it was sent."""
+        columns = {
+            **self.__json__(),
+            "timestamp": times.to_epoch(self.timestamp),
+            "headers": self._headers,
+        }
+        return restore_body(columns, self.extra)
+
+    def __json__(self, request: object = None) -> dict[str, Any]:
+        """The message with the twelve keys of the classic line.
+
+        `timestamp` is epoch seconds, in the form that the sender gave (int or float).
+
+        Args:
+            request: ignored; web frameworks pass it.
+        """
+        sent = (self.extra or {}).get("set", {}).get("timestamp")
+        return {
+            "topic": self.topic,
+            "msg": self.msg,
+            "msg_id": self.msg_id,
+            "i": self.i,
+            "timestamp": times.to_epoch(self.timestamp) if sent is None else sent,
+            "username": self.username,
+            "crypto": self.crypto,
+            "certificate": self.certificate,
+            "signature": self.signature,
+            "source_name": self.source_name,
+            "source_version": self.source_version,
+            "headers": self.headers,
+        }
+
+    def as_dict(self, request: object = None) -> dict[str, Any]:
+        """The keys of `__json__`, with the names of the users and packages (sorted lists)."""
+        return {
+            **self.__json__(request),
+            "users": [user.name for user in self.users],
+            "packages": [package.name for package in self.packages],
+        }
+
+    def as_fedora_message_dict(self) -> dict[str, Any]:
+        """The message as ``fedora-messaging publish`` takes it, where `msg` is an object.
+
+        Any other `msg` is in the body as it is; see `datanommer.models.envelopes.fedora_messaging`.
+        """
+        return fedora_messaging.from_message(
+            topic=self.topic,
+            msg=self.msg,
+            msg_id=self.msg_id,
+            headers=self.headers,
+            timestamp=self.timestamp,
+        )
 
 
-def _canonical(value: Any) -> str:
-    return _written("the body", _encode_canonically, value)
-
-
-def _written(name: str, encode: Callable[[Any], str], value: Any) -> str:
-    try:
-        return encode(value)
-    except RecursionError:
-        raise too_deep(name) from None
-    except (TypeError, ValueError) as error:
-        raise NotStorable("invalid", f"{name} cannot be written as JSON: {error}") from None
-
-
-def too_deep(name: str) -> NotStorable:
-    """The error of JSON that nests deeper than `MAX_DEPTH`; `name` says of what."""
-    return NotStorable("too large", f"{name} nests deeper than {MAX_DEPTH} levels")
-
-
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for token in _BRACKETS.finditer(text):
-        first = token[0][0]
-        if first in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in "]}":
-            depth -= 1
-    return deepest
-
-
-def _kind_of(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "text", bool: "a boolean", bytes: "bytes"}
-    if value is None:
-        return "missing or null"
-    return kinds.get(type(value)) or ("a number" if isinstance(value, int | float) else "no JSON")
-
-
-def _shown(number: float) -> str:
-    """A number for people; an integer of thousands of digits cannot be written out."""
-    return f"{number}" if isinstance(number, float) or abs(number) < 10**30 else "over 30 digits"
+user_assoc_table = tables.user_messages
+pack_assoc_table = tables.package_messages
+#: The classic line's name for the classes that clients use.
+models = frozenset({Message, User, Package})

@@ -1,0 +1,50 @@
+"""Values as text for people: times, counts, facts, and texts that senders chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+
+def format_time(moment: datetime) -> str:
+    """A time (naive, in UTC) to the second, such as 2013-02-18T05:55:18Z."""
+    return f"{moment.isoformat(timespec='seconds')}Z"
+
+
+def format_exact_duration(duration: timedelta) -> str:
+    """A duration with its microseconds, such as 0:12:43.087949; it may be negative."""
+    return str(duration) if duration >= timedelta(0) else f"-{-duration}"
+
+
+def format_duration(duration: timedelta) -> str:
+    """A duration to the second, such as 0:12:43; it may be negative."""
+    return format_exact_duration(timedelta(seconds=int(duration.total_seconds())))
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Counts on one line, such as "valid 184, invalid 1"."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def format_facts(facts: Mapping[str, object]) -> Iterator[str]:
+    """A line for each name with its value; a name whose value is None has no line."""
+    for name, value in facts.items():
+        if value is not None:
+            yield f"{name + ':':<10}{value}"
+
+
+def printable(text: str) -> str:
+    """The text with each character that is not printable as an escape.
+
+    Senders choose the texts in a message: they may hold line breaks, or commands for a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def quoted_unless_printable(text: str) -> str:
+    """The text if all of it is printable, else its literal in Python and ASCII, with quotes."""
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,25 @@
+"""Why messages could not be stored, for a line of the log."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg2
+import sqlalchemy as sa
+
+from datanommer.models.database.engine import reason
+from datanommer.models.errors import DatanommerError
+
+_EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
+
+
+def explain(error: Exception, log: logging.Logger) -> str:
+    """The reason of an error, on one line.
+
+    Args:
+        error: what was raised.
+        log: gets the traceback of an error that nobody expects, for a bug report.
+    """
+    if not isinstance(error, _EXPECTED):
+        log.error("This is a fault of datanommer; please report it.", exc_info=error)
+    return reason(error)

@@ -1,0 +1,233 @@
+"""`Nommer`, the consumer that fedmsg-hub runs."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from fedmsg.consumers import FedmsgConsumer
+from moksha.hub.api.consumer import Consumer
+
+from datanommer.consumer import connection, settings, shutdown
+from datanommer.consumer.writer import Writer
+from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
+from datanommer.models.envelopes import users_and_packages
+from datanommer.models.errors import DatanommerError, NotStorable
+from datanommer.models.receiving.received import Received
+from datanommer.models.receiving.receiver import Receiver
+from datanommer.models.receiving.spool import open_configured
+from datanommer.models.storing.pipeline import switch_threads_often
+
+# Below the logger of fedmsg, so that it goes wherever a configuration sends the log of the hub.
+log = logging.getLogger("fedmsg.consumers.datanommer")
+
+# In the queue, it ends a worker, after all messages that came before it.
+_END = object()
+
+
+class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
+    """Stores every message of the topics that it listens to.
+
+    Without ``datanommer.enabled`` in the fedmsg configuration it does nothing.
+
+    Args:
+        hub: the hub of moksha, with the fedmsg configuration in its `config`.
+
+    Raises:
+        SystemExit: it cannot start, and has logged why. moksha would log any other exception and
+            go on: a hub that looks alive and stores nothing.
+    """
+
+    config_key = ENABLED_KEY
+    #: With True, moksha parses each message as it comes, and ten times as much waits in memory.
+    jsonify = False
+    topic: str | list[str] = "*"
+
+    def __init__(self, hub: Any) -> None:
+        if not hub.config.get(self.config_key):
+            super().__init__(hub)
+            return
+        try:
+            self._prepare(hub.config)
+            super().__init__(hub)  # subscribes, so it comes after all that may fail
+            # Nobody uses moksha's own queue before the reactor runs. This one takes a tenth of the
+            # time, and a signal handler may read its size at any moment.
+            self.incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            shutdown.prepare(self)
+            # The objects of now stay until the end. Python need not look through them again and
+            # again for garbage.
+            gc.collect()
+            gc.freeze()
+        except DatanommerError as error:
+            log.critical("datanommer cannot start, and ends the hub. %s", error)
+            raise SystemExit(error.exit_code) from None
+        except Exception as error:
+            log.critical("datanommer cannot start, and ends the hub.", exc_info=True)
+            raise SystemExit(1) from error
+
+    def _prepare(self, config: Mapping[str, Any]) -> None:
+        self.topic = settings.topics(config)
+        self._batch_size = settings.batch_size(config)
+        self._listens_until: float | None = None
+        self._is_stopping = False
+        self._ended = threading.Semaphore(0)  # released once by each worker
+        receiver = self._make_receiver(config)
+        # Here, and not with the first message: several worker threads would race for it.
+        users_and_packages.configure(config)
+        engine, spool = connection.connect(config, log), open_configured(config)
+        # Before we start a thread: the kernel gives a signal to any thread that does not block it.
+        shutdown.hold_signals()
+        self._writer = Writer(engine, spool, receiver, self._batch_size, observer=self)
+        switch_threads_often()
+
+    def _make_receiver(self, config: Mapping[str, Any]) -> Receiver:
+        receiver = Receiver(config)
+        if outdated := receiver.outdated():
+            log.critical(
+                "Signatures cannot be validated: %s. Messages wait in the spool until the current "
+                "one is there; nothing need be restarted.",
+                outdated,
+            )
+        if config.get(SIGNATURES_KEY) is None:
+            # Otherwise fedmsg looks for the key, after it has subscribed, and fails.
+            self.validate_signatures = False
+            log.warning(
+                "Signatures are not validated: the fedmsg configuration does not say whether "
+                "they should be. Set %s there.",
+                SIGNATURES_KEY,
+            )
+        return receiver
+
+    def _consume(self, message: Any) -> bool | None:
+        """Take a message from the bus. It is parsed and validated later, by a worker.
+
+        fedmsg validates it here, and once more before it is consumed; once is enough. fedmsg also
+        moves the headers of the envelope into the body here, which is then not what was signed.
+        In datanommer they stay where they are.
+
+        Args:
+            message: what `Received.of` takes.
+
+        Returns:
+            False if it is not kept, so that STOMP brings it again.
+        """
+        if self._is_stopping:
+            return False
+        handled: bool | None = Consumer._consume(self, message)  # noqa: SLF001
+        if self._listens_until is not None and time.monotonic() > self._listens_until:
+            shutdown.stop_listening(self.hub)
+        return handled
+
+    def _work_loop(self) -> None:
+        """Take all that waits, up to the size of a batch, and store it in one go, again and again.
+
+        On a quiet bus, batches have one message, which is in the database at once. On a busy bus,
+        Python examines a batch while PostgreSQL stores the one before.
+        """
+        try:
+            self._writer.write_all(self._batches())
+        finally:
+            self._ended.release()
+
+    def _batches(self) -> Iterator[list[Received]]:
+        is_last = False
+        while not is_last:
+            messages = self._take()
+            is_last = messages[-1] is _END
+            yield self._receive(messages[:-1] if is_last else messages)
+
+    def _take(self) -> list[Any]:
+        batch = [self.incoming.get()]
+        with contextlib.suppress(queue.Empty):
+            while batch[-1] is not _END and len(batch) < self._batch_size:
+                batch.append(self.incoming.get_nowait())
+        return batch
+
+    def _do_work(self, message: Any) -> bool:
+        """Store one message at once, in moksha's blocking mode.
+
+        Returns:
+            Whether it is kept. If it is, STOMP acknowledges it.
+        """
+        return self._writer.write(self._receive([message]))
+
+    def _receive(self, messages: Sequence[Any]) -> list[Received]:
+        self.headcount_out += len(messages)
+        return [Received.of(message) for message in messages]
+
+    def batch_begins(self, received: Sequence[Received], /) -> None:
+        """Let fedmsg write the first message of a batch to its status file.
+
+        After a crash, fedmsg fetches all messages from that one on again.
+        """
+        self._note(self.pre_consume, received[0])
+
+    def batch_ends(
+        self, received: Sequence[Received], seconds: float, *, in_database: bool
+    ) -> None:
+        """Let moksha note how long each message took, and fedmsg the last one that was stored."""
+        if in_database:
+            self._note(self.post_consume, received[-1])
+        self._times.extend([seconds / len(received)] * len(received))
+
+    def _note(self, note: Callable[[dict[str, Any]], None], received: Received) -> None:
+        if not self.status_filename:
+            return
+        try:
+            note(received.envelope())
+        except NotStorable:
+            pass  # fedmsg could not read the file, either
+        except Exception as error:  # noqa: BLE001  moksha would log the whole message
+            log.error("The status file cannot be written: %s", error)  # noqa: TRY400
+
+    def consume(self, message: Any) -> None:
+        """Keep one message.
+
+        Args:
+            message: what `Received.of` takes.
+        """
+        self._do_work(message)
+
+    def listen_until(self, moment: float) -> None:
+        """Close the sockets at a moment of `time.monotonic`, however busy they are."""
+        self._listens_until = moment
+
+    def stop(self) -> None:
+        """End each worker once it has kept all that came before."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            for _ in range(self._workers):
+                self.incoming.put(_END)
+
+    def cut_short_after(self, seconds: float) -> None:
+        """Store messages in the database for so long, and then in the spool."""
+        timer = threading.Timer(seconds, self._writer.cut_short)
+        timer.daemon = True
+        timer.start()
+
+    def finish(self) -> None:
+        """Keep all that was received, and end."""
+        self.stop()
+        for _ in range(self._workers):
+            self._ended.acquire()
+        # A thread of fedmsg may still have fetched messages from datagrepper.
+        messages = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
+        self._writer.write(self._receive([each for each in messages if each is not _END]))
+        self._writer.close()
+
+    @property
+    def _workers(self) -> int:
+        return int(getattr(self, "N", 0))  # none in moksha's blocking mode
+
+    def __json__(self) -> dict[str, Any]:
+        """The status on the hub's monitoring socket, with what became of the messages so far."""
+        status: dict[str, Any] = super().__json__()
+        if self._initialized:
+            status["datanommer"] = self._writer.status()
+        return status

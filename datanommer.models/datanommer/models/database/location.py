@@ -1,0 +1,144 @@
+"""Where the database is.
+
+The consumer, the commands and alembic take the first of these that there is:
+
+1. the URL of the caller (``--url``, ``-x url=`` or `init`'s ``uri``),
+2. the environment variable ``DATANOMMER_SQLALCHEMY_URL``,
+3. ``datanommer.sqlalchemy.url`` in the fedmsg configuration,
+4. the embedded server in ``$XDG_DATA_HOME/datanommer``, if that folder exists.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from datanommer.models import configuration
+from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
+
+_DRIVER = "postgresql+psycopg2"
+# Matches a second @ after a password. SQLAlchemy ends the password at the first one.
+_SECOND_AT = re.compile(r"//[^:/]*:[^@]*@.*@", re.DOTALL)
+
+
+class Location(NamedTuple):
+    """A database, and what names it.
+
+    Attributes:
+        url: the URL, as the user wrote it.
+        source: what names it, in words.
+        is_default: whether nothing names it, so that it is the embedded default.
+    """
+
+    url: str
+    source: str
+    is_default: bool = False
+
+
+def locate(
+    url: str | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    config_filename: str | None = None,
+    default_may_be_made: bool = False,
+) -> Location:
+    """Find the database, in the order that the docstring of this module gives.
+
+    Args:
+        url: the URL of the caller, if it has one.
+        config: the fedmsg configuration, if it is already loaded, as in the hub.
+        config_filename: the only file to load the configuration from, instead of the usual ones.
+        default_may_be_made: whether to return the embedded default even if its folder does not
+            exist yet.
+
+    Raises:
+        ConfigurationError: the fedmsg configuration cannot be loaded.
+        DatabaseUnavailable: nothing names a database.
+    """
+    if url:
+        return Location(url, "the URL given")
+    if in_environment := os.environ.get(URL_VARIABLE):
+        return Location(in_environment, f"the environment variable {URL_VARIABLE}")
+    if config is None:
+        config = configuration.load(config_filename)
+    if configured := config.get(URL_KEY):
+        return Location(str(configured), f"{URL_KEY} in the fedmsg configuration")
+    folder = default_folder()
+    if default_may_be_made or folder.is_dir():
+        return Location(f"embedded://{folder}", "the embedded default", is_default=True)
+    files = config_filename or configuration.SEARCHED_FILES
+    raise DatabaseUnavailable(
+        "No database is named. Looked at: --url (of a command); the environment variable "
+        f"{URL_VARIABLE}; {URL_KEY} in the fedmsg configuration ({files}); "
+        f"the embedded server in {folder}, which does not exist. "
+        "Name one there, or run datanommer-create-db to make the embedded one."
+    )
+
+
+def default_folder() -> Path:
+    """The folder of the default embedded server: ``$XDG_DATA_HOME/datanommer``."""
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data_home) / "datanommer"
+
+
+def parse(url: str) -> sa.URL:
+    """The URL, parsed by SQLAlchemy.
+
+    Raises:
+        ConfigurationError: it is not the URL of a PostgreSQL database.
+    """
+    # SQLAlchemy would take the rest of the password for a part of the host, and print it.
+    if _SECOND_AT.search(url):
+        raise ConfigurationError(
+            "The database URL cannot be used: there is more than one @ in it. "
+            "Write an @ in a password as %40."
+        )
+    scheme, colon, rest = url.partition(":")
+    # For the bare name, SQLAlchemy 2.1 takes psycopg 3. It does not know libpq's short form.
+    if scheme in {"postgresql", "postgres"}:
+        scheme = _DRIVER
+    try:
+        url.encode()  # raises for a command line or an environment that is not text
+        parsed = sa.make_url(scheme + colon + rest)
+        # The driver may reject it as well: a port that is no number, say.
+        parsed.get_dialect()().create_connect_args(parsed)
+    except (sa.exc.SQLAlchemyError, ValueError):
+        # SQLAlchemy's error prints the URL, which may have a password in it.
+        parsed = None
+    if parsed is None or parsed.drivername != _DRIVER:
+        raise ConfigurationError(
+            "The database URL cannot be used: it must look like "
+            "postgresql://user:password@host:5432/database or embedded:///path/of/a/folder."
+        )
+    return parsed
+
+
+def embedded_folder(url: str) -> Path | None:
+    """The folder of the embedded server that a URL names; None for any other URL."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "embedded":
+        return None
+    path = rest.removeprefix("//")
+    return Path(path).expanduser().absolute() if path else default_folder()
+
+
+def describe(url: str) -> str:
+    """The URL for people to read, without its password.
+
+    Raises:
+        ConfigurationError: datanommer cannot use the URL.
+    """
+    folder = embedded_folder(url)
+    if folder is not None:
+        return f"embedded://{folder}"
+    parsed = parse(url)
+    # libpq takes a password as a query argument, too (?password= and ?passfile=).
+    secrets = [key for key in parsed.query if "pass" in key]
+    shown = parsed.difference_update_query(secrets).set(drivername="postgresql")
+    return shown.render_as_string(hide_password=True)

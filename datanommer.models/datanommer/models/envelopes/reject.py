@@ -1,0 +1,91 @@
+"""A reject: what no row of `messages` can hold, kept with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+from datanommer.models.envelopes import fields, identity, lossless_json
+from datanommer.models.envelopes.row import Row
+from datanommer.models.errors import NotStorable
+
+#: The most bytes of a reject that are kept.
+MAX_RAW_BYTES = 128 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Reject:
+    """What no row of `messages` can hold.
+
+    Attributes:
+        kind: one of `datanommer.models.errors.KINDS`.
+        reason: why, in words.
+        raw: what was received.
+        sha256: what makes two rejects the same.
+        msg_id: the id, if it has one that is text, made fit for a text column.
+        topic: the topic, likewise.
+    """
+
+    kind: str
+    reason: str
+    raw: bytes
+    sha256: bytes
+    msg_id: str | None
+    topic: str | None
+
+    @classmethod
+    def of_received(cls, received: Any, error: NotStorable, topic: str | None = None) -> Self:
+        """The reject of something received.
+
+        Args:
+            received: what came, as an object, or as bytes where it could not be read as one.
+            error: why it cannot be stored.
+            topic: the topic, where `received` does not tell.
+        """
+        outer = received if isinstance(received, dict) else {}
+        inner = outer.get("body")
+        body = inner if isinstance(inner, dict) else outer
+        raw, is_exact = (
+            (received, True) if isinstance(received, bytes) else lossless_json.write(received)
+        )
+        reason = error.reason if is_exact else f"{error.reason} ({lossless_json.INEXACT})"
+        return cls(
+            kind=error.kind,
+            reason=fields.fit_text(reason) or "",
+            raw=raw[:MAX_RAW_BYTES],
+            sha256=hashlib.sha256(raw).digest(),
+            msg_id=fields.fit_text(body.get("msg_id")),
+            topic=fields.fit_text(body.get("topic", outer.get("topic", topic))),
+        )
+
+    @classmethod
+    def of_row(cls, row: Row, error: NotStorable) -> Self:
+        """The reject of a row that the database cannot take.
+
+        Args:
+            row: the row.
+            error: why it cannot be stored.
+        """
+        raw = lossless_json.dumps(row.envelope())
+        identified_by = raw
+        if error.kind == "conflict":
+            # The same message again is the same conflict, whatever its counter or timestamp says.
+            content = identity.content(row.topic, row.msg)
+            identified_by = "\0".join((row.msg_id, *content)).encode()
+        return cls(
+            kind=error.kind,
+            reason=error.reason,
+            raw=raw[:MAX_RAW_BYTES],
+            sha256=hashlib.sha256(identified_by).digest(),
+            msg_id=row.msg_id,
+            topic=row.topic,
+        )
+
+    @property
+    def size(self) -> int:
+        """How many bytes of what was received are kept."""
+        return len(self.raw)
+
+    def __str__(self) -> str:
+        return f"({self.kind}): {identity.describe(self.msg_id, self.topic)}: {self.reason}"

@@ -1,0 +1,168 @@
+"""A row: a message as the archive holds it, made of an envelope, which it gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from datanommer.models import times
+from datanommer.models.envelopes import extra, fields, identity
+from datanommer.models.envelopes.category import categorize
+from datanommer.models.envelopes.signature_bytes import pack, unpack
+from datanommer.models.errors import NotStorable
+
+#: The `username` of what a bridge brings from AMQP to fedmsg (source: fedmsg-migration-tools).
+BRIDGE = "amqp-bridge"
+
+_OPTIONAL_TEXTS = (
+    "username",
+    "crypto",
+    "certificate",
+    "signature",
+    "source_name",
+    "source_version",
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """A message as the archive holds it.
+
+    Attributes:
+        timestamp: naive, in UTC.
+        signature: as bytes (see `datanommer.models.envelopes.signature_bytes`), or None; where the
+            bytes would not give back its text, it is in `extra`.
+        msg: the JSON text of the content.
+        headers: the JSON text of the headers, or None.
+        extra: the JSON text of what the columns do not give back (see
+            `datanommer.models.envelopes.extra`), or None.
+        from_amqp: whether it came over AMQP, where ids have no year:
+            `datanommer.models.storing.duplicates` looks for it under those of other years.
+        users: the names of the users that the message concerns, each once.
+        packages: the names of the packages, likewise.
+    """
+
+    msg_id: str
+    i: int
+    topic: str
+    category: str
+    timestamp: datetime
+    username: str | None
+    crypto: str | None
+    certificate: str | None
+    signature: bytes | None
+    source_name: str | None
+    source_version: str | None
+    msg: str
+    headers: str | None
+    extra: str | None
+    from_amqp: bool = False
+    users: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @classmethod
+    def from_envelope(
+        cls,
+        envelope: Any,
+        assigned: Mapping[str, Any] | None = None,
+        *,
+        from_amqp: bool = False,
+    ) -> Self:
+        """The row of an envelope ``{"topic": str, "body": {...}[, "headers": {...}]}``.
+
+        A body without a timestamp gets the time now; `datanommer.models.envelopes.identity` says
+        how one without an id gets its id.
+
+        Args:
+            envelope: what came from the bus.
+            assigned: a `msg_id` and a `timestamp` that this message got from the archive before.
+            from_amqp: whether it came over AMQP. A bridge's `username` and AMQP's headers show
+                it, too.
+
+        Raises:
+            NotStorable: no row can hold it; says why.
+        """
+        assigned = assigned or {}
+        body, topic = _require_body_and_topic(envelope)
+        headers = fields.first_dict(body.get("headers"), envelope.get("headers"))
+        sent = assigned.get("timestamp", body.get("timestamp"))
+        timestamp = fields.read_timestamp(sent)
+        # Written first: what follows can rely on content that is neither too deep nor no JSON.
+        msg_text = fields.to_json("msg", body.get("msg"))
+        headers_text = None if headers is None else fields.to_json("headers", headers)
+        msg_id = fields.first_text(assigned.get("msg_id"))
+        columns: dict[str, Any] = {
+            "topic": topic,
+            "msg": body.get("msg"),
+            "msg_id": msg_id or identity.identify(body, headers or {}, timestamp),
+            "i": fields.read_counter(body.get("i")),
+            "timestamp": sent if type(sent) is int else times.to_epoch(timestamp),
+            **_optional_texts(body),
+            "headers": headers,
+        }
+        fields.check_text("topic", topic)
+        fields.check_text("msg_id", columns["msg_id"])
+        signature = _signature_bytes(columns)
+        if signature is None:
+            columns["signature"] = None
+        difference = extra.difference(envelope, columns)
+        columns["signature"] = signature
+        columns["category"] = categorize(topic)
+        columns["timestamp"] = timestamp
+        columns["msg"] = msg_text
+        columns["headers"] = headers_text
+        columns["extra"] = fields.to_json("the body", difference) if difference else None
+        columns["from_amqp"] = (
+            from_amqp or columns["username"] == BRIDGE or "sent-at" in (headers or {})
+        )
+        return cls(**columns)
+
+    def envelope(self) -> dict[str, Any]:
+        """The envelope that the row was made from."""
+        columns = {
+            "topic": self.topic,
+            "msg": json.loads(self.msg),
+            "msg_id": self.msg_id,
+            "i": self.i,
+            "timestamp": times.to_epoch(self.timestamp),
+            **{key: getattr(self, key) for key in _OPTIONAL_TEXTS},
+            "signature": None if self.signature is None else unpack(self.signature, self.crypto),
+            "headers": None if self.headers is None else json.loads(self.headers),
+        }
+        return extra.restore_envelope(
+            columns, None if self.extra is None else json.loads(self.extra)
+        )
+
+    @property
+    def size(self) -> int:
+        """How many characters it has; the columns that are short, and indexed, do not count."""
+        long = (self.msg, self.headers, self.extra, self.certificate)
+        return sum(len(text) for text in long if text)
+
+
+def _require_body_and_topic(envelope: Any) -> tuple[dict[str, Any], str]:
+    if not isinstance(envelope, dict):
+        kind = fields.kind_of(envelope)
+        raise NotStorable("invalid", f"the envelope is {kind}, not a JSON object")
+    body = envelope.get("body")
+    if not isinstance(body, dict):
+        raise NotStorable("invalid", f"the body is {fields.kind_of(body)}, not a JSON object")
+    topic = fields.first_text(body.get("topic"), envelope.get("topic"))
+    if topic is None:
+        raise NotStorable("invalid", "neither the body nor the envelope has a topic")
+    return body, topic
+
+
+def _optional_texts(body: Mapping[str, Any]) -> dict[str, str | None]:
+    return {
+        key: None if (value := body.get(key)) is None else fields.read_text(key, value)
+        for key in _OPTIONAL_TEXTS
+    }
+
+
+def _signature_bytes(columns: Mapping[str, Any]) -> bytes | None:
+    signature = columns["signature"]
+    return None if signature is None else pack(signature, columns["crypto"])

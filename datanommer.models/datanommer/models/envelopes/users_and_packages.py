@@ -1,0 +1,150 @@
+"""The users and packages that a message concerns, as the processors of `fedmsg.meta` know them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from datanommer.models import configuration
+from datanommer.models.envelopes.fields import storable_names
+from datanommer.models.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+#: The topics whose processor is remembered; a bus has some hundreds of them.
+_KNOWN_TOPICS = 10_000
+
+_config: Mapping[str, Any] | None = None
+_config_filename: str | None = None
+# Whether every processor recognises its messages by the topic alone.
+_topic_decides = False
+
+
+def configure(config: Mapping[str, Any]) -> None:
+    """Make the processors ready. Otherwise the first message does, and reads the configuration.
+
+    Args:
+        config: the fedmsg configuration.
+    """
+    global _config, _topic_decides  # noqa: PLW0603  as fedmsg.meta keeps its processors
+    with warnings.catch_warnings():
+        # Not above, because fedmsg takes 0.4 s of CPU to import. It imports pkg_resources, which
+        # warns that it will go.
+        warnings.simplefilter("ignore")
+        import fedmsg.meta
+        from fedmsg.meta.base import BaseProcessor
+
+        fedmsg.meta.log.addFilter(_without_traceback)
+        try:
+            fedmsg.meta.make_processors(**config)
+        finally:
+            fedmsg.meta.log.removeFilter(_without_traceback)
+    _config = config
+    _topic_decides = all(
+        getattr(getattr(processor, "handle_msg", None), "__func__", None)
+        is BaseProcessor.handle_msg
+        for processor in fedmsg.meta.processors
+    )
+    _processor_of_topic.cache_clear()
+
+
+def configure_from(filename: str | None) -> None:
+    """Name the file that the first message reads the configuration from."""
+    global _config_filename  # noqa: PLW0603
+    _config_filename = filename
+
+
+def extract(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the users and of the packages that a message concerns, sorted.
+
+    Whatever a processor does, the message does not suffer. A processor that raises finds nothing,
+    and names that cannot be stored are left out.
+
+    Args:
+        body: the body of the message, with `topic` and `msg`.
+    """
+    users, packages = find(body)
+    return users or (), packages or ()
+
+
+def find(body: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """The same as `extract`, but None where no processor knows, or the one that does fails.
+
+    Args:
+        body: the body of the message, with `topic` and `msg`.
+    """
+    if _config is None:
+        configure(_loaded())
+    processor = _processor(body)
+    if processor is None:
+        return None, None
+    # As fedmsg.meta.msg2usernames and msg2packages do, without a traceback in the log for each
+    # message that a processor fails on.
+    users = _call(processor, "usernames", body)
+    packages = _call(processor, "packages", body)
+    return (
+        None if users is None else storable_names(users),
+        None if packages is None else storable_names(packages),
+    )
+
+
+def body_of(envelope: Mapping[str, Any], topic: str) -> Mapping[str, Any]:
+    """The body of an envelope as processors expect it.
+
+    Args:
+        envelope: what was received.
+        topic: the topic that it has in the archive.
+    """
+    body: Mapping[str, Any] = envelope["body"]
+    if "headers" not in envelope:
+        return body if body.get("topic") == topic else {**body, "topic": topic}
+    # Processors look for the headers in the body, where fedmsg's consumers put them.
+    return {"headers": envelope["headers"], **body, "topic": topic}
+
+
+def _processor(body: Mapping[str, Any]) -> Any:
+    """The processor of a message; None where only the default one fits, which knows nothing."""
+    topic = body.get("topic")
+    if _topic_decides and isinstance(topic, str):
+        return _processor_of_topic(topic)
+    return _find_processor(body)
+
+
+@lru_cache(maxsize=_KNOWN_TOPICS)
+def _processor_of_topic(topic: str) -> Any:
+    return _find_processor({"topic": topic})
+
+
+def _find_processor(body: Mapping[str, Any]) -> Any:
+    import fedmsg.meta
+    from fedmsg.meta.default import DefaultProcessor
+
+    processor = _call(fedmsg.meta, "msg2processor", body)
+    return None if isinstance(processor, DefaultProcessor) else processor
+
+
+def _call(target: Any, method: str, body: Mapping[str, Any]) -> Any:
+    try:
+        return getattr(target, method)(body, **(_config or {}))
+    except Exception as error:  # processors are other people's code
+        log.debug(
+            "fedmsg.meta failed on %s: %s", body.get("msg_id"), type(error).__name__, exc_info=True
+        )
+        return None
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """What fedmsg.meta logs of a processor that cannot be loaded: which one and why is enough."""
+    record.exc_info = None
+    return True
+
+
+def _loaded() -> Mapping[str, Any]:
+    try:
+        return configuration.load(_config_filename)
+    except ConfigurationError as error:
+        log.warning("Users and packages are extracted with the defaults of fedmsg. %s", error)
+        return configuration.defaults()

@@ -1,0 +1,152 @@
+"""What was extracted from stored messages, extracted anew.
+
+After an upgrade of its processors, ``fedmsg.meta`` knows more messages than it did when those were
+stored. The messages themselves are not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from psycopg2.extras import execute_values
+
+from datanommer.models.envelopes import users_and_packages
+from datanommer.models.finding import stored_rows
+from datanommer.models.finding.cursor import Cursor
+from datanommer.models.finding.filters import Filters
+from datanommer.models.storing import extractions
+from datanommer.models.storing.extractions import Stored
+from datanommer.models.storing.inserts import insert_names
+from datanommer.models.storing.transaction import in_transaction
+
+_BATCH = 500
+_TABLES = (("users", "user_messages"), ("packages", "package_messages"))
+
+
+class Progress(NamedTuple):
+    """How far it is.
+
+    Attributes:
+        messages: how many were examined.
+        changed: for how many of them something changed.
+        timestamp: when the last of them was sent (naive, in UTC).
+    """
+
+    messages: int
+    changed: int
+    timestamp: datetime
+
+
+def reindex(engine: sa.Engine, filters: Filters) -> Iterator[Progress]:
+    """Extract anew what belongs to stored messages, in order of (timestamp, id).
+
+    Each batch is a transaction. What is right already is not written, so one that was broken off
+    can be done again, from the timestamp of the last progress on.
+
+    Args:
+        engine: of the database.
+        filters: which messages.
+
+    Returns:
+        The progress after each batch, once it is committed.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError, psycopg2.Error: the database failed; the batch is not changed.
+    """
+    messages = changed = 0
+    after: Cursor | None = None
+    while batch_and_changed := in_transaction(engine, partial(_renew, filters, after)):
+        batch, renewed = batch_and_changed
+        messages += len(batch)
+        changed += len(renewed)
+        last_id, last = batch[-1]
+        after = last.timestamp, last_id
+        yield Progress(messages, changed, last.timestamp)
+
+
+def _renew(
+    filters: Filters, after: Cursor | None, connection: sa.Connection
+) -> tuple[Stored, set[int]] | None:
+    """Extract anew from the batch that comes after a cursor; None if there is none."""
+    query = stored_rows.select(filters, after=after).limit(_BATCH)
+    batch = stored_rows.read(connection.execute(query))
+    if not batch:
+        return None
+    cursor = connection.connection.cursor()
+    changed = _renew_names(cursor, batch)
+    for extraction in extractions.installed():
+        changed |= extraction.renew(cursor, batch)
+    return batch, changed
+
+
+def _renew_names(cursor: Any, batch: Stored) -> set[int]:
+    """Let the messages have the users and packages that ``fedmsg.meta`` knows today.
+
+    A message that no processor knows, or at which one fails, keeps those that it has.
+    """
+    extracted = {
+        row_id: users_and_packages.find(body) for row_id, body in _bodies(batch) if body is not None
+    }
+    changes = []
+    for index, (_, table) in enumerate(_TABLES):
+        names = {row_id: both[index] for row_id, both in extracted.items()}
+        known = {row_id: those for row_id, those in names.items() if those is not None}
+        changes.append(_difference(cursor, table, known))
+    for (names_table, _), (_, missing) in zip(_TABLES, changes, strict=True):
+        insert_names(cursor, names_table, {name for name, _ in missing})
+    for (_, table), (stale, missing) in zip(_TABLES, changes, strict=True):
+        _delete(cursor, table, stale)
+        _insert(cursor, table, missing)
+    return {row_id for change in changes for pairs in change for _, row_id in pairs}
+
+
+def _bodies(batch: Stored) -> Iterator[tuple[int, Any]]:
+    """The ids and bodies; None for the body of columns that somebody changed beyond repair."""
+    for row_id, row in batch:
+        try:
+            yield row_id, users_and_packages.body_of(row.envelope(), row.topic)
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            yield row_id, None
+
+
+_Pairs = list[tuple[str, int]]
+
+
+def _difference(
+    cursor: Any, table: str, known: dict[int, tuple[str, ...]]
+) -> tuple[_Pairs, _Pairs]:
+    """The stale (name, id), which should not be there, and the missing ones."""
+    cursor.execute(f"SELECT name, msg FROM {table} WHERE msg = ANY(%s)", [list(known)])
+    there = set(cursor.fetchall())
+    right = {(name, row_id) for row_id, names in known.items() for name in names}
+    # In order, as all writers go.
+    return sorted(there - right), sorted(right - there)
+
+
+def _delete(cursor: Any, table: str, pairs: _Pairs) -> None:
+    if pairs:
+        execute_values(
+            cursor,
+            f"DELETE FROM {table} a USING (VALUES %s) AS stale (name, msg) "
+            "WHERE a.name = stale.name AND a.msg = stale.msg",
+            pairs,
+            page_size=len(pairs),
+        )
+
+
+def _insert(cursor: Any, table: str, pairs: _Pairs) -> None:
+    if pairs:
+        # By way of messages: one that was deleted meanwhile has no users.
+        execute_values(
+            cursor,
+            f"INSERT INTO {table} (name, timestamp, category, msg) "
+            "SELECT missing.name, m.timestamp, m.category, m.id "
+            "FROM (VALUES %s) AS missing (name, msg) JOIN messages m ON m.id = missing.msg "
+            "ORDER BY missing.name, m.timestamp, m.id ON CONFLICT DO NOTHING",
+            pairs,
+            page_size=len(pairs),
+        )

@@ -1,0 +1,49 @@
+"""A transaction of its own for some work, again where it met with another writer."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg2
+import sqlalchemy as sa
+
+from datanommer.models.database.deadline import Deadline, within
+
+_TRIES = 5
+_Result = TypeVar("_Result")
+
+
+class RowVanishedError(Exception):
+    """The row that kept another one out was deleted before it could be looked at."""
+
+
+def in_transaction(
+    engine: sa.Engine, work: Callable[[sa.Connection], _Result], deadline: Deadline | None = None
+) -> _Result:
+    """Do some work in a transaction.
+
+    Args:
+        engine: of the database.
+        work: gets the connection. It runs again after a deadlock or the like.
+        deadline: of each try.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with (
+                engine.connect() as connection,
+                within(deadline, connection),
+                connection.begin(),
+            ):
+                return work(connection)
+        except (
+            psycopg2.errors.DeadlockDetected,
+            psycopg2.errors.SerializationFailure,
+            RowVanishedError,
+        ):
+            if not tries_left:
+                raise
+            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311  apart from the other writer
+    raise AssertionError("the last try returns or raises")

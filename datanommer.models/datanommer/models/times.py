@@ -1,0 +1,41 @@
+"""Times in their three forms: naive in UTC, aware, and seconds since 1970.
+
+The API speaks naive UTC, as the classic line did. The database holds aware times. A message brings
+epoch seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+#: The start of 1970: naive, in UTC.
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as in the classic API
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The aware datetime of `moment`; a naive one is in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """The naive datetime in UTC of an aware one."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def to_epoch(moment: datetime) -> int | float:
+    """Epoch seconds of a naive datetime in UTC: an int where the second is whole."""
+    since = moment - EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if not since.microseconds:
+        return seconds
+    # One division of integers is rounded right, so a float of microseconds comes back as it was.
+    return (seconds * 1_000_000 + since.microseconds) / 1_000_000
+
+
+def from_epoch(seconds: float) -> datetime:
+    """The naive datetime in UTC of epoch seconds.
+
+    Raises:
+        OverflowError, ValueError: it is outside the years 1 to 9999, or not a number (NaN).
+    """
+    return EPOCH + timedelta(seconds=seconds)

@@ -1,0 +1,414 @@
+"""What all commands have in common: options, where the database is, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import datanommer.commands
+from datanommer.commands.command_list import COMMANDS
+from datanommer.commands.options import connect
+from datanommer.models import Message, add, session
+from datanommer.models.database import migrations
+from datanommer.models.database.engine import create_engine
+from envelopes import envelope
+from shell import Run, script
+
+READING = ("dump", "latest", "stats", "load")
+SECRET = "s3cret-p4ss"
+
+
+def config_file(folder: Path, text: str) -> str:
+    file = folder / "config.py"
+    file.write_text(text)
+    return str(file)
+
+
+class TestOptions:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_command_has_help_and_a_version(self, run: Run, command: str) -> None:
+        usage, text, *_ = run(f"datanommer-{command}", "--help").stdout.split("\n\n")
+        assert f"Usage: datanommer-{command}" in usage
+        assert " ".join(text.split()).startswith(COMMANDS[command])
+        version = run(f"datanommer-{command}", "--version").stdout
+        assert version == f"datanommer-{command} {datanommer.commands.__version__}\n"
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_command_is_also_a_part_of_datanommer(self, run: Run, command: str) -> None:
+        alone = run(f"datanommer-{command}", "--help").stdout.splitlines()
+        together = run("datanommer", command, "--help").stdout.splitlines()
+        assert together[1:] == alone[1:]
+
+    @pytest.mark.parametrize(
+        ("command", "never"),
+        [
+            ("datanommer-latest", {"alembic", "fedmsg", "sqlalchemy.orm", "twisted", "zmq"}),
+            ("datanommer-stats", {"alembic", "fedmsg", "twisted", "zmq"}),
+        ],
+    )
+    def test_a_question_waits_for_no_import_that_it_can_do_without(
+        self, run: Run, database: str, command: str, never: set[str]
+    ) -> None:
+        result = run(command, "--url", database, env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+        imported = set(re.findall(r"^import time:.*\| +(\S+)$", result.stderr, re.MULTILINE))
+        assert result.returncode == 0
+        assert "sqlalchemy" in imported
+        assert not imported & never
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_does_not_wait_for_what_the_command_needs(self, run: Run, command: str) -> None:
+        environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+        result = run(f"datanommer-{command}", "--help", env=environment)
+        imported = set(re.findall(r"^import time:.*\| +(\S+)$", result.stderr, re.MULTILINE))
+        assert "click" in imported
+        assert not imported & {"importlib.metadata", "sqlalchemy"}
+
+    def test_datanommer_lists_its_commands(self, run: Run) -> None:
+        shown = run("datanommer", "--help").stdout
+        assert all(f"\n  {command} " in shown for command in COMMANDS)
+        assert run("datanommer", "no-such-command").returncode == 2
+
+    def test_datanommer_imports_no_command_to_list_them(self) -> None:
+        code = (
+            "import sys\n"
+            "from datanommer.commands.cli import main\n"
+            "main(['--help'], standalone_mode=False)\n"
+            "print(*sys.modules, file=sys.stderr)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        modules = {f"datanommer.commands.{command.replace('-', '_')}" for command in COMMANDS}
+        assert "Commands:" in result.stdout
+        assert "datanommer.commands.cli" in result.stderr.split()
+        assert modules.isdisjoint(result.stderr.split())
+
+    @pytest.mark.parametrize("command", READING)
+    def test_an_unknown_option_is_a_usage_error(self, run: Run, command: str) -> None:
+        result = run(f"datanommer-{command}", "--no-such-option")
+        assert result.returncode == 2
+
+    @pytest.mark.parametrize("command", [*READING, "create-db", "embedded start", "spool drain"])
+    def test_an_empty_url_is_a_usage_error(self, run: Run, database: str, command: str) -> None:
+        env = {**os.environ, "DATANOMMER_SQLALCHEMY_URL": database}
+        result = run("datanommer", *command.split(), "--url", "", env=env)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "'--url': it is empty" in result.stderr
+
+    @pytest.mark.parametrize(
+        "command", [*READING, "create-db", "embedded status", "spool status", "runs"]
+    )
+    @pytest.mark.parametrize("name", ["not-there.py", "", "."])
+    def test_a_configuration_that_is_no_file_is_a_usage_error(
+        self, run: Run, database: str, command: str, name: str
+    ) -> None:
+        env = {**os.environ, "DATANOMMER_SQLALCHEMY_URL": database}
+        result = run("datanommer", *command.split(), "--config-filename", name, env=env)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"'{name}'" in result.stderr
+
+    @pytest.mark.parametrize(
+        "command", ["dump", "reindex", "verify", "validate", "rejected list", "validate -"]
+    )
+    @pytest.mark.parametrize("swapped", [False, True])
+    def test_a_time_that_ends_before_it_begins_is_a_usage_error(
+        self, run: Run, command: str, swapped: bool
+    ) -> None:
+        window = ["--since=2014-01-01", "--before=2013-01-01"]
+        result = run("datanommer", *command.split(), *(reversed(window) if swapped else window))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert (
+            "--since 2014-01-01T00:00:00Z is after --before 2013-01-01T00:00:00Z: swap them."
+            in result.stderr
+        )
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "latest --topic",
+            "latest --category",
+            "dump --topic",
+            "dump --category",
+            "stats --category",
+            "reindex --category",
+            "verify --topic",
+            "validate --topic",
+            "runs --run-id",
+        ],
+    )
+    def test_text_that_is_not_utf8_is_a_usage_error(self, run: Run, command: str) -> None:
+        result = run("datanommer", *command.split(), b"w\xf6rld")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert r"b'w\xf6rld' is not UTF-8" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+class TestWhereTheDatabaseIs:
+    """A database that is named nowhere else but where the order says is the one that is used."""
+
+    def test_in_the_configuration(self, archive: str, run: Run, tmp_path: Path) -> None:
+        add(envelope())
+        file = config_file(tmp_path, f"config = {{'datanommer.sqlalchemy.url': {archive!r}}}")
+        result = run("datanommer-stats", "--config-filename", file)
+        assert result.stdout == "demo has 1 entries\n"
+
+    def test_in_the_working_folder_as_fedmsg_has_it(
+        self, archive: str, run: Run, tmp_path: Path
+    ) -> None:
+        add(envelope())
+        (tmp_path / "fedmsg.d").mkdir()
+        config_file(tmp_path / "fedmsg.d", f"config = {{'datanommer.sqlalchemy.url': {archive!r}}}")
+        assert run("datanommer-stats", cwd=tmp_path).stdout == "demo has 1 entries\n"
+
+    def test_the_environment_goes_before_the_configuration(
+        self, archive: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add(envelope())
+        file = config_file(tmp_path, "config = {'datanommer.sqlalchemy.url': 'postgresql://x/y'}")
+        monkeypatch.setenv("DATANOMMER_SQLALCHEMY_URL", archive)
+        assert run("datanommer-stats", "--config-filename", file).stdout == "demo has 1 entries\n"
+
+    def test_the_option_goes_before_the_environment(
+        self, archive: str, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add(envelope())
+        monkeypatch.setenv("DATANOMMER_SQLALCHEMY_URL", "postgresql://nobody@127.0.0.1:1/none")
+        assert run("datanommer-stats", "--url", archive).stdout == "demo has 1 entries\n"
+
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+    def test_the_usual_schemes_are_understood(self, archive: str, run: Run, scheme: str) -> None:
+        url = archive.replace("postgresql", scheme, 1)
+        assert run("datanommer-stats", "--url", url).returncode == 0
+
+    def test_nowhere_is_69_and_makes_nothing(self, run: Run, tmp_path: Path) -> None:
+        result = run("datanommer-stats", env={"HOME": str(tmp_path), "PATH": ""})
+        assert result.returncode == 69
+        assert "DATANOMMER_SQLALCHEMY_URL" in result.stderr
+        assert "/etc/fedmsg.d" in result.stderr
+        assert "datanommer-create-db" in result.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_embedded_default_is_made_by_create_db_and_then_used(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+        try:
+            assert run("datanommer-create-db", env=env).returncode == 0
+            result = run("datanommer-stats", env=env)
+            assert (result.returncode, result.stdout) == (0, "")
+            folder = tmp_path / ".local" / "share" / "datanommer"
+            assert f"embedded database embedded://{folder}" in result.stderr
+        finally:
+            run("datanommer-embedded", "stop", env=env)
+
+
+def test_a_command_waits_for_a_lock_for_half_a_minute_and_works_as_long_as_it_takes(
+    archive: str,
+) -> None:
+    engine = connect(archive, None)
+    settings = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    with engine.connect() as connection:
+        found = [connection.scalar(sa.text(f"SHOW {setting}")) for setting in settings]
+    engine.dispose()
+    assert found == ["30s", "0", "1h"]
+
+
+class TestFailures:
+    """Each is one line for people, an exit code, and no traceback."""
+
+    def fails(self, run: Run, *arguments: str | bytes, code: int, **options: object) -> str:
+        result = run(*arguments, **options)
+        assert result.returncode == code
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert "Traceback" not in result.stderr
+        assert SECRET not in result.stderr + result.stdout
+        return str(result.stderr)
+
+    @pytest.mark.parametrize("command", [*READING, "create-db"])
+    def test_no_server(self, run: Run, command: str) -> None:
+        url = f"postgresql://somebody:{SECRET}@127.0.0.1:1/none"
+        said = self.fails(run, f"datanommer-{command}", "--url", url, code=69)
+        assert "does not answer" in said
+        assert "127.0.0.1" in said
+
+    def test_a_lock_that_somebody_holds(self, archive: str, run: Run, tmp_path: Path) -> None:
+        file = tmp_path / "messages.json"
+        file.write_text(json.dumps(envelope()))
+        sooner = sa.make_url(archive).update_query_dict({"options": "-c lock_timeout=200ms"})
+        with create_engine(archive).connect() as holder:
+            holder.execute(sa.text("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"))
+            url = sooner.render_as_string(hide_password=False)
+            result = run("datanommer-load", "--url", url, str(file))
+        assert result.returncode == 69
+        assert "Another session holds a lock" in result.stderr
+        assert result.stdout == "stored 0, duplicates 0, rejected 0\n"
+
+    def test_a_statement_that_takes_longer_than_the_session_may(
+        self, archive: str, run: Run
+    ) -> None:
+        hurried = sa.make_url(archive).update_query_dict({"options": "-c statement_timeout=200ms"})
+        with create_engine(archive).connect() as holder:
+            holder.execute(sa.text("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE"))
+            url = hurried.render_as_string(hide_password=False)
+            said = self.fails(run, "datanommer-dump", "--url", url, code=69)
+        assert "canceling statement due to statement timeout" in said
+        assert "statement_timeout" in said
+        assert "does not answer" not in said
+
+    def test_no_such_database(self, archive: str, run: Run) -> None:
+        url = sa.make_url(archive).set(database="no_such_database")
+        said = self.fails(
+            run, "datanommer-stats", "--url", url.render_as_string(hide_password=False), code=69
+        )
+        assert "does not exist" in said
+
+    def test_a_wrong_role(self, archive: str, run: Run) -> None:
+        url = sa.make_url(archive).set(username="no_such_role", password=SECRET)
+        said = self.fails(
+            run,
+            "datanommer-stats",
+            "--url",
+            url.render_as_string(hide_password=False),
+            code=69,
+        )
+        assert "no_such_role" in said
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "nonsense",
+            f"mysql://u:{SECRET}@h/d",
+            f"postgresql://u:{SECRET}@h:port/d",
+            f"postgresql://u:{SECRET}@/d?host=h&port=x",
+            "://",
+            b"postgresql://u:%s\xff@127.0.0.1:1/d" % SECRET.encode(),
+            b"postgresql://u@127.0.0.1:1/d\xff",
+        ],
+    )
+    def test_a_url_that_is_none(self, run: Run, url: str | bytes) -> None:
+        said = self.fails(run, "datanommer-stats", "--url", url, code=1)
+        assert "postgresql://user" in said
+
+    @pytest.mark.parametrize("password", [f"x@{SECRET}", f"x@y/{SECRET}", f"x@y?{SECRET}"])
+    def test_an_at_in_a_password(self, run: Run, password: str) -> None:
+        url = f"postgresql://u:{password}@127.0.0.1:1/x"
+        said = self.fails(run, "datanommer-stats", "--url", url, code=1)
+        assert "Write an @ in a password as %40" in said
+
+    def test_an_at_in_the_password_of_the_configuration(self, run: Run, tmp_path: Path) -> None:
+        url = f"postgresql://u:x@{SECRET}@127.0.0.1/x"
+        file = config_file(tmp_path, f"config = {{'datanommer.sqlalchemy.url': {url!r}}}")
+        said = self.fails(run, "datanommer-stats", "--config-filename", file, code=1)
+        assert "%40" in said
+
+    @pytest.mark.parametrize("user", ["u", "u@server"])
+    def test_an_at_that_is_escaped_and_one_in_a_user_are_understood(
+        self, run: Run, user: str
+    ) -> None:
+        url = f"postgresql://{user}:x%40{SECRET}@127.0.0.1:1/x"
+        assert "does not answer" in self.fails(run, "datanommer-stats", "--url", url, code=69)
+
+    @pytest.mark.parametrize("command", READING)
+    def test_an_empty_database(self, empty_database: str, run: Run, command: str) -> None:
+        said = self.fails(run, f"datanommer-{command}", "--url", empty_database, code=1)
+        assert "datanommer-create-db" in said
+
+    @pytest.mark.parametrize("command", ["stats", "create-db"])
+    def test_a_database_that_is_behind(self, empty_database: str, run: Run, command: str) -> None:
+        migrations.upgrade(create_engine(empty_database), "57be773be52b")
+        said = self.fails(run, f"datanommer-{command}", "--url", empty_database, code=1)
+        assert "steps behind" in said
+        assert "alembic upgrade +1" in said
+
+    @pytest.mark.parametrize(
+        "text",
+        ["config = {", "no_config = 1", "import no_such_module", "config = {'endpoints': 5}"],
+    )
+    def test_a_configuration_that_is_broken(self, run: Run, tmp_path: Path, text: str) -> None:
+        file = config_file(tmp_path, text)
+        said = self.fails(run, "datanommer-stats", "--config-filename", file, code=1)
+        assert file in said
+
+    @pytest.mark.parametrize(
+        "command", [*READING, "create-db", "rejected list", "runs", "spool status", "validate"]
+    )
+    def test_a_standard_output_that_is_closed(self, archive: str, command: str) -> None:
+        url = "" if command.startswith("spool") else f"--url '{archive}'"
+        result = in_shell(f"{command} {url} >&-")
+        assert result.returncode == 74
+        assert re.fullmatch("Error: The standard output is closed.*\n", result.stderr)
+
+    @pytest.mark.parametrize("command", ["load", "load -", "validate -"])
+    def test_a_standard_input_that_is_closed(self, archive: str, command: str) -> None:
+        result = in_shell(f"{command} --url '{archive}' <&-")
+        assert result.returncode == 2
+        assert "the standard input is closed. Name a file." in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_a_standard_error_that_is_closed_does_no_harm(
+        self, archive: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "messages.json"
+        file.write_text(json.dumps(envelope()))
+        result = in_shell(f"load --url '{archive}' '{file}' 2>&-")
+        assert (result.returncode, result.stdout) == (0, "stored 1, duplicates 0, rejected 0\n")
+
+    def test_an_interrupt_is_130_and_keeps_what_is_stored(self, archive: str) -> None:
+        process = subprocess.Popen(
+            [script("datanommer-load"), "--url", archive],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write("\n".join(json.dumps(envelope()) for _ in range(3000)))
+        process.stdin.flush()
+        wait_until(lambda: session.query(Message).count() == 2000)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        assert (process.returncode, stderr) == (130, "")
+        assert stdout == "stored 2000, duplicates 0, rejected 0\n"
+
+
+class TestCreateDB:
+    def test_takes_an_empty_database_to_head(self, empty_database: str, run: Run) -> None:
+        assert run("datanommer-create-db", "--url", empty_database).returncode == 0
+        assert run("datanommer-stats", "--url", empty_database).returncode == 0
+
+    def test_again_says_so_and_changes_nothing(self, archive: str, run: Run) -> None:
+        add(envelope())
+        result = run("datanommer-create-db", "--url", archive)
+        assert result.returncode == 0
+        assert "nothing was changed" in result.stderr
+        assert run("datanommer-stats", "--url", archive).stdout == "demo has 1 entries\n"
+
+    def test_prints_no_password(self, empty_database: str, run: Run) -> None:
+        url = sa.make_url(empty_database).set(password=SECRET)
+        result = run("datanommer-create-db", "--url", url.render_as_string(hide_password=False))
+        assert result.returncode == 0
+        assert SECRET not in result.stderr + result.stdout
+
+
+def in_shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of datanommer by a line of the shell."""
+    line = f"'{script('datanommer')}' {command}"
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to pass in 30 s"
+        session.rollback()
+        time.sleep(0.05)

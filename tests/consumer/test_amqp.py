@@ -1,0 +1,409 @@
+"""What crosses a real RabbitMQ is stored by the callback of a real ``fedora-messaging consume``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus import Archive, Bus, Daemon, end, eventually
+from datanommer.models.configuration import URL_VARIABLE
+from envelopes import BODHI_MSG, bridged, line
+from faults import fault
+from faults.proxy import Proxy
+from faults.scene import Database
+from faults.server import Server
+from rabbitmq import ADDRESS, Broker
+from shell import ROOT, Run, script
+
+SAMPLE = ROOT / "packaging" / "fedora-messaging" / "datanommer.toml"
+CALLBACK = "--callback=datanommer.consumer:Callback"
+#: The message of the document that describes the messages of scripts.
+TEST_MESSAGE = {
+    "body": {"test_key1": "test_value1"},
+    "headers": {
+        "fedora_messaging_schema": "base.message",
+        "fedora_messaging_severity": 20,
+        "sent-at": "2021-07-21T12:23:12+00:00",
+    },
+    "id": "6f4dfec9-80d7-49e6-80e0-f2357b63422c",
+    "queue": "this shouldn't matter",
+    "topic": "test",
+}
+
+#: Each topic of that document below ``logging.stats``, with a message as a script sends it.
+SCRIPT_TOPICS = {
+    "debug.anything": "text=w\u00f6rld",
+    "sync.start": "run_id=r",
+    "sync.host.start": "run_id=r synced_host=proxy01",
+    "sync.host.skip": "run_id=r synced_host=proxy02 reason='Synced host unknown'",
+    "sync.host.logdate.start": "run_id=r synced_host=proxy01 log_date=2021-07-20",
+    "sync.host.logdate.fail.retry": "run_id=r synced_host=proxy01 reason='timed out' tries:int=2",
+    "sync.host.logdate.fail.final": "run_id=r synced_host=proxy01 reason='timed out'",
+    "sync.host.logdate.finish": "run_id=r synced_host=proxy01 log_date=2021-07-20",
+    "sync.host.finish": "run_id=r synced_host=proxy01",
+    "sync.finish": "run_id=r",
+}
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def start(broker: Broker, tmp_path: Path) -> Iterator[Start]:
+    """Start a consumer that listens to the broker."""
+    started = []
+
+    def start(*, port: int = ADDRESS[1], is_to_fail: bool = False) -> Daemon:
+        conf = broker.configuration(port)
+        consumer = Daemon("fedora-messaging", "--conf", conf, "consume", CALLBACK, folder=tmp_path)
+        started.append(consumer)
+        if not is_to_fail:
+            consumer.wait_until_it_says("Successfully registered AMQP consumer")
+        return consumer
+
+    yield start
+    end(started)
+
+
+@pytest.fixture
+def url(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a database at head, which consumers find."""
+    monkeypatch.setenv(URL_VARIABLE, database)
+    return database
+
+
+@pytest.fixture
+def archive(url: str) -> Iterator[Archive]:
+    archive = Archive(url)
+    yield archive
+    archive.close()
+
+
+def contents(archive: Archive) -> list[Any]:
+    return [message.msg for message in archive.messages()]
+
+
+def wait_for(archive: Archive, number: int) -> None:
+    eventually(lambda: len(archive.messages()) >= number, f"{number} messages")
+
+
+def test_the_test_message_is_stored_and_acknowledged(
+    broker: Broker, start: Start, archive: Archive, run: Run
+) -> None:
+    consumer = start()
+    published = run(
+        "fedora-messaging",
+        *("--conf", broker.configuration(), "publish", "-"),
+        input=json.dumps(TEST_MESSAGE) + "\n",
+    )
+    assert published.returncode == 0, published.stdout + published.stderr
+    stored = archive.wait_for({"body": {"msg_id": f"2021-{TEST_MESSAGE['id']}"}})
+    assert stored.topic == "org.fedoraproject.stg.test"
+    assert stored.category == "test"
+    assert stored.msg == TEST_MESSAGE["body"]
+    assert stored.timestamp == datetime(2021, 7, 21, 12, 23, 12)  # noqa: DTZ001  naive UTC
+    assert stored.headers.items() >= line(sent_at="2021-07-21T12:23:12+00:00")["headers"].items()
+
+    consumer.wait_until_it_says("Successfully consumed")
+    consumer.send(signal.SIGTERM)
+    assert consumer.exit_code() == 0
+    assert broker.waiting() == 0
+
+
+def test_what_a_script_sends_is_printed_by_datanommer_latest(
+    broker: Broker,
+    start: Start,
+    archive: Archive,
+    url: str,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = {"test": "test_key1=test_value1"} | {
+        f"logging.stats.{topic}": fields for topic, fields in SCRIPT_TOPICS.items()
+    }
+    bash = ["set -euo pipefail", f". '{ROOT / 'contrib' / 'send_bus_msg.sh'}'"]
+    bash += [f"send_bus_msg {topic} host=log01 {fields}" for topic, fields in calls.items()]
+    monkeypatch.setenv("FEDORA_MESSAGING_CONF", broker.configuration())
+    monkeypatch.setenv("PATH", f"{Path(script('python')).parent}:{os.environ['PATH']}")
+    start()
+    sent = subprocess.run(
+        ["bash", "-c", "\n".join(bash)], capture_output=True, text=True, check=False
+    )
+    assert (sent.returncode, sent.stdout, sent.stderr) == (0, "", "")
+    wait_for(archive, len(calls))
+    assert [message.topic for message in archive.messages()] == [
+        f"org.fedoraproject.stg.{topic}" for topic in calls
+    ]
+    bodies = {}
+    for topic in calls:
+        full = f"org.fedoraproject.stg.{topic}"
+        result = run("datanommer-latest", "--url", url, "--topic", full)
+        ((category, shown),) = json.loads(result.stdout)[0].items()
+        assert category == ("test" if topic == "test" else "logging")
+        assert (shown["topic"], shown["msg"]["host"]) == (full, "log01")
+        bodies[topic] = shown["msg"]
+    assert bodies["test"] == {"host": "log01", "test_key1": "test_value1"}
+    assert bodies["logging.stats.debug.anything"]["text"] == "w\u00f6rld"
+    assert bodies["logging.stats.sync.host.logdate.fail.retry"]["tries"] == 2
+
+
+def test_users_and_packages_are_stored(broker: Broker, start: Start, archive: Archive) -> None:
+    sent = line("bodhi.update.comment", body=BODHI_MSG)
+    start()
+    broker.send(sent, prefix="org.fedoraproject.prod")
+    stored = archive.wait_for({"body": {"msg_id": f"2021-{sent['id']}"}})
+    assert [user.name for user in stored.users] == ["ralph"]
+    assert [package.name for package in stored.packages] == ["xmonad"]
+
+
+def test_a_message_that_also_comes_over_a_bridge_is_stored_once(
+    broker: Broker, start: Start, archive: Archive, tmp_path: Path
+) -> None:
+    new_years_eve = "2020-12-31T23:59:59+00:00"
+    new_year = int(datetime(2021, 1, 1, tzinfo=UTC).timestamp())
+    over_amqp, over_fedmsg = line(sent_at=new_years_eve), line(sent_at=new_years_eve)
+    start()
+    bus = Bus(tmp_path)
+    try:
+        hub = bus.start_hub()
+        with_prefix = [
+            bridged({**each, "topic": f"org.fedoraproject.stg.{each['topic']}"}, new_year)
+            for each in (over_amqp, over_fedmsg)
+        ]
+        broker.send(over_amqp)
+        first = archive.wait_for({"body": {"msg_id": f"2020-{over_amqp['id']}"}})
+        bus.publisher.publish(*with_prefix)
+        second = archive.wait_for(with_prefix[1])
+        broker.send(over_fedmsg)
+        eventually(lambda: has_consumed(start_log(tmp_path), 2), "the second to be consumed")
+        assert [message.msg_id for message in archive.messages()] == [first.msg_id, second.msg_id]
+        assert archive.rejected() == []
+        assert hub.is_alive
+    finally:
+        bus.close()
+
+
+def start_log(folder: Path) -> str:
+    return "".join(file.read_text() for file in folder.glob("fedora-messaging-*.log"))
+
+
+def has_consumed(log: str, number: int) -> bool:
+    return log.count("Successfully consumed message") >= number
+
+
+def test_what_record_wrote_is_loaded_as_what_came_over_amqp(
+    broker: Broker, start: Start, archive: Archive, url: str, run: Run, tmp_path: Path
+) -> None:
+    sent = [line(body={"text": "w\u00f6rld \u2028"}), line("logging.stats.sync.start")]
+    broker.declare_queue()
+    for each in sent:
+        broker.send(each)
+    recorded = tmp_path / "recorded"
+    conf = broker.configuration()
+    result = run("fedora-messaging", "--conf", conf, "record", "--limit", "2", str(recorded))
+    assert result.returncode == 0, result.stdout + result.stderr
+    loaded = run("datanommer-load", "--url", url, str(recorded))
+    assert loaded.stdout == "stored 2, duplicates 0, rejected 0\n"
+    assert contents(archive) == [each["body"] for each in sent]
+    assert [message.headers for message in archive.messages()] == [each["headers"] for each in sent]
+    start()
+    for each in sent:
+        broker.send(each)
+    eventually(lambda: has_consumed(start_log(tmp_path), 2), "both to be consumed")
+    assert len(archive.messages()) == 2
+
+
+def test_what_cannot_be_stored_is_rejected_and_acknowledged(
+    broker: Broker, start: Start, archive: Archive
+) -> None:
+    moved = {**line()["headers"], "x-death": [{"time": datetime(2021, 7, 21)}], "raw": b"\xff"}  # noqa: DTZ001
+    consumer = start()
+    broker.send(line("poison", body={"n": math.nan}))
+    broker.publish("org.example.dev.list", b'["no object"]', line()["headers"])
+    broker.publish("org.example.dev.bare", b'{"n": 1}', None)
+    broker.publish("org.example.dev.moved", b'{"n": 2}', moved, "moved")
+    eventually(lambda: len(archive.messages()) == 2, "the good ones to be stored")
+    consumer.wait_until_it_says("Rejected (invalid)")
+    (rejected,) = archive.rejected()
+    assert (rejected.kind, rejected.topic) == ("invalid", "org.fedoraproject.stg.poison")
+    assert contents(archive) == [{"n": 1}, {"n": 2}]
+    headers = archive.messages()[1].headers
+    assert headers["x-death"] == [{"time": "2021-07-21T00:00:00+00:00"}]
+    # fedora-messaging does not even ask the callback about it.
+    eventually(lambda: broker.waiting(broker.dead) == 1, "the list to be in the dead-letter queue")
+    assert consumer.is_alive
+
+
+class TestStart:
+    def test_without_a_database_it_ends_and_says_where_it_looked(self, start: Start) -> None:
+        consumer = start(is_to_fail=True)
+        assert consumer.exit_code() == 69
+        assert "No database is named" in consumer.log
+        assert "Traceback" not in consumer.log
+
+    def test_on_an_empty_database_it_ends_and_says_what_to_type(
+        self, start: Start, empty_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(URL_VARIABLE, empty_database)
+        consumer = start(is_to_fail=True)
+        assert consumer.exit_code() == 1
+        assert "datanommer-create-db" in consumer.log
+        assert "Traceback" not in consumer.log
+
+    def test_the_sample_configuration_works_but_for_its_names(
+        self, broker: Broker, archive: Archive, tmp_path: Path
+    ) -> None:
+        text = SAMPLE.read_text(encoding="utf-8")
+        for theirs, ours in {
+            "amqp://datanommer:password@rabbitmq.example.com/%2F": "amqp://guest:guest@127.0.0.1/",
+            "datanommer.dead": broker.dead,
+            "queues.datanommer": f"queues.{broker.name}",
+            'queue = "datanommer"': f'queue = "{broker.name}"',
+            "amq.topic": broker.name,
+        }.items():
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        assert tomllib.loads(text)["callback"] == CALLBACK.partition("=")[2]
+        file = tmp_path / "datanommer.toml"
+        file.write_text(text)
+        broker.declare_queue()
+        sent = line()
+        broker.send(sent)
+        consumer = Daemon("fedora-messaging", "--conf", str(file), "consume", folder=tmp_path)
+        try:
+            archive.wait_for({"body": {"msg_id": f"2021-{sent['id']}"}})
+            assert "datanommer writes to postgresql://" in consumer.log
+        finally:
+            end([consumer])
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def frail(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A database that can be broken, which consumers find."""
+    database = Database(postgres)
+    monkeypatch.setenv(URL_VARIABLE, database.url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def frail_archive(frail: Database) -> Iterator[Archive]:
+    archive = Archive(frail.own_url)
+    yield archive
+    archive.close()
+
+
+def send(broker: Broker, number: int) -> list[Any]:
+    """Send so many messages; their contents."""
+    lines = [line() for _ in range(number)]
+    for each in lines:
+        broker.send(each)
+    return [each["body"] for each in lines]
+
+
+class TestNothingIsLost:
+    def test_while_the_database_is_away_messages_wait_without_being_sent_again(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        consumer = start()
+        sent = send(broker, 1)
+        eventually(lambda: contents(frail_archive) == sent, "the first message")
+        with fault.stopped(frail):
+            sent += send(broker, 15)
+            consumer.wait_until_it_says("The database does not take messages")
+            time.sleep(1)  # for a loop to turn many times, if there is one
+            assert consumer.log.count("Consuming message") == 2
+            assert broker.waiting() == 5  # the rest is with the consumer
+        eventually(lambda: contents(frail_archive) == sent, "all messages")
+        consumer.wait_until_it_says("The database takes messages again")
+        assert "Returning" not in consumer.log
+
+    def test_a_consumer_that_starts_without_the_database_waits_for_it(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        with fault.stopped(frail):
+            consumer = start()
+            assert "The database does not answer" in consumer.log
+            sent = send(broker, 3)
+        eventually(lambda: contents(frail_archive) == sent, "all messages")
+
+    def test_a_consumer_that_is_told_to_end_gives_back_what_it_has(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        consumer = start()
+        with fault.stopped(frail):
+            sent = send(broker, 15)
+            consumer.wait_until_it_says("The database does not take messages")
+            consumer.send(signal.SIGTERM)
+            assert consumer.exit_code() == 0
+            eventually(lambda: broker.waiting() == len(sent), "all messages in the queue")
+        start()
+        wait_for(frail_archive, len(sent))
+
+    def test_kill_9_neither_loses_a_message_nor_stores_one_twice(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        sent: list[Any] = []
+        consumer = start()
+        for _ in range(2):
+            sent += send(broker, 40)
+            wait_for(frail_archive, len(sent) - 30)
+            consumer.kill()
+            consumer = start()
+        wait_for(frail_archive, len(sent))
+        assert sorted(each["n"] for each in contents(frail_archive)) == [each["n"] for each in sent]
+        assert frail_archive.rejected() == []
+
+    def test_a_message_that_is_stored_but_not_acknowledged_is_stored_once(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        network = Proxy(ADDRESS[1])
+        consumer = start(port=network.port)
+        with fault.locked(frail):
+            sent = send(broker, 1)
+            consumer.wait_until_it_says("Consuming message")
+            network.hold()
+        eventually(lambda: contents(frail_archive) == sent, "the message")
+        consumer.kill()
+        network.close()
+        again = start()
+        again.wait_until_it_says("Successfully consumed message")
+        assert contents(frail_archive) == sent
+        assert frail_archive.rejected() == []
+
+    def test_a_connection_that_is_lost_while_the_database_is_away_is_made_again(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        network = Proxy(ADDRESS[1])
+        consumer = start(port=network.port)
+        with fault.stopped(frail):
+            sent = send(broker, 15)
+            consumer.wait_until_it_says("The database does not take messages")
+            network.cut()
+            eventually(
+                lambda: consumer.log.count("Successfully registered") > 1, "a new connection"
+            )
+        sent += send(broker, 1)
+        wait_for(frail_archive, len(sent))
+        eventually(lambda: broker.waiting() == 0, "an empty queue")
+        assert sorted(each["n"] for each in contents(frail_archive)) == [each["n"] for each in sent]
+        with contextlib.suppress(OSError):
+            network.close()

