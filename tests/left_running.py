@@ -34,7 +34,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     code = _exit_code(child)
-    left = _left()
+    left = [process for process in _left() if _runs(process)]
     for line in [_line(process) for process in left]:
         sys.stdout.write(line)
     for process in left:
@@ -66,9 +66,16 @@ def _left() -> list[psutil.Process]:
         time.sleep(0.05)
 
 
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def _line(process: psutil.Process) -> str:
     try:
-        what = shlex.join(process.cmdline()) or process.name()
+        # PostgreSQL writes its titles over its arguments, and empty ones stay behind them.
+        what = shlex.join(filter(None, process.cmdline())) or process.name()
         where = process.cwd()
     except psutil.Error as error:
         what, where = "a process", str(error)
