@@ -10,7 +10,7 @@ from benchmarks.measure import Figure, alternate, seconds
 from benchmarks.setting import Setting
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.envelopes.preparation import prepare
-from datanommer.models.storing import copy_format, inserts
+from datanommer.models.storing import copy_format
 from datanommer.models.storing.batch import Batch, store
 
 _SIZES = (1, 10, 50, 100, 200, 1_000, 5_000)
@@ -34,20 +34,13 @@ def batches(setting: Setting) -> Iterator[Figure]:
                 what = f"COPY, batches of {size:,}"
                 yield Figure(what, rates["COPY"], "messages/s", "INSERT", rates["INSERT"])
     finally:
-        _copy_from(chosen)
+        copy_format.COPY_FROM = chosen
 
 
 def _measure(seed: int, size: int, copy_from: int) -> float:
     """Messages a second, in batches of that size, with COPY from so many rows on."""
-    _copy_from(copy_from)
+    copy_format.COPY_FROM = copy_from
     number = max(1, min(100, 4_000 // size))
     items = [prepare(each) for each in Bus(number * size, seed=seed).envelopes()]
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     return len(items) / seconds(lambda: [store(bound_engine(), Batch.of(part)) for part in parts])
-
-
-def _copy_from(rows: int) -> None:
-    """Let COPY take over from so many rows on."""
-    # Each module looks at a name of its own.
-    for module in (copy_format, inserts):
-        module.COPY_FROM = rows

@@ -1,14 +1,9 @@
-"""Values as text for people: times, counts, facts, and texts that senders chose."""
+"""Values as text for people: durations, counts, facts, and texts that senders chose."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
-
-
-def format_time(moment: datetime) -> str:
-    """A time (naive, in UTC) to the second, such as 2013-02-18T05:55:18Z."""
-    return f"{moment.isoformat(timespec='seconds')}Z"
+from datetime import timedelta
 
 
 def format_exact_duration(duration: timedelta) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datanommer.commands.exit_codes import CommandGroup
-from datanommer.commands.formatting import format_facts, format_time, printable
+from datanommer.commands.formatting import format_facts, printable
 from datanommer.commands.options import time_options, version_option, with_database
+from datanommer.models import times
 from datanommer.models.errors import KINDS
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def list_(
     for reject in listing.find(engine, filters, kind=kind, limit=limit):
         fields = (
             str(reject.id),
-            format_time(reject.received_at),
+            times.to_text(reject.received_at),
             reject.kind,
             str(reject.seen),
             reject.msg_id or "-",
@@ -91,7 +92,7 @@ def show(engine: sa.Engine, reject_id: int, only_raw: bool) -> None:
         return
     facts = {
         "id": reject.id,
-        "received": format_time(reject.received_at),
+        "received": times.to_text(reject.received_at),
         "kind": reject.kind,
         "seen": reject.seen,
         "msg_id": reject.msg_id,

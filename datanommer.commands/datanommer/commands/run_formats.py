@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from datanommer.commands.formatting import format_duration, format_time, printable
+from datanommer.commands.formatting import format_duration, printable
+from datanommer.models import times
 
 if TYPE_CHECKING:
     from datanommer.models.logging_stats.findings import Finding
@@ -87,12 +88,12 @@ def _finding_lines(judged: Judged) -> Iterator[str]:
 
 
 def _start(span: Span) -> str:
-    return "-" if span.started is None else format_time(span.started)
+    return "-" if span.started is None else times.to_text(span.started)
 
 
 def _finish(judged: Judged) -> str:
     if judged.run.finished is not None:
-        return format_time(judged.run.finished)
+        return times.to_text(judged.run.finished)
     return "running" if judged.is_alive else "never"
 
 
@@ -161,7 +162,7 @@ def _date_object(date: DateSync, judged: Judged) -> dict[str, Any]:
 
 def _times(span: Span) -> dict[str, Any]:
     return {
-        "started": None if span.started is None else format_time(span.started),
-        "finished": None if span.finished is None else format_time(span.finished),
+        "started": None if span.started is None else times.to_text(span.started),
+        "finished": None if span.finished is None else times.to_text(span.finished),
         "duration": None if span.duration is None else span.duration.total_seconds(),
     }

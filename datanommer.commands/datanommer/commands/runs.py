@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands import run_formats
-from datanommer.commands.formatting import format_duration, format_time
+from datanommer.commands.formatting import format_duration
 from datanommer.commands.nagios import CRITICAL, OK, WARNING, MonitoredCommand, answer
 from datanommer.commands.options import Duration, Moment, Text, with_database
+from datanommer.models import times
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -100,7 +101,7 @@ def main(
     without_run = 0 if run_id is not None else history.count_without_run(engine, filters)
     if check:
         summary = _Summary.of(runs, now)
-        window = f" since {format_time(since)}" if since else ""
+        window = f" since {times.to_text(since)}" if since else ""
         overdue = None if run_id is not None else _overdue(summary, now, max_age, window)
         answer(ctx, *(overdue or _state(summary, without_run, window)))
     is_tree = run_id is not None and output_format == "table"
@@ -178,4 +179,4 @@ def _state(summary: _Summary, without_run: int, window: str) -> _Answer:
     assert summary.newest  # else all are in the future, and that is a warning
     newest = summary.newest.run
     took = "is running" if newest.duration is None else f"took {format_duration(newest.duration)}"
-    return OK, f"{runs}; the newest started {format_time(newest.first)} and {took}"
+    return OK, f"{runs}; the newest started {times.to_text(newest.first)} and {took}"

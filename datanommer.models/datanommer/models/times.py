@@ -32,6 +32,11 @@ def to_epoch(moment: datetime) -> int | float:
     return (seconds * 1_000_000 + since.microseconds) / 1_000_000
 
 
+def to_text(moment: datetime) -> str:
+    """A naive datetime in UTC as text, to the second, such as 2013-02-18T05:55:18Z."""
+    return f"{moment.isoformat(timespec='seconds')}Z"
+
+
 def from_epoch(seconds: float) -> datetime:
     """The naive datetime in UTC of epoch seconds.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -19,7 +23,6 @@ from datanommer.models.envelopes.preparation import Item, prepare
 from datanommer.models.finding.filters import Filters
 from datanommer.models.storing import extractions, reindex
 from datanommer.models.storing.batch import Batch, store
-from datanommer.models.storing.extractions import Stored
 from datanommer.models.storing.reindex import Progress
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from shell import Run, script
@@ -111,28 +114,38 @@ def test_a_row_that_somebody_broke_is_left_alone(archive: str) -> None:
     assert execute(archive, NAMES) == [("broken", "lmacken"), ("good", "ralph")]
 
 
+@pytest.fixture
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An application on the archive, installed as pip would, with an extraction of its own."""
+    (tmp_path / "demo_application.py").write_text(
+        "inserted, renewed = [], []\n"
+        "def insert(cursor, stored):\n"
+        "    inserted.extend(row.msg_id for _, row in stored)\n"
+        "def renew(cursor, stored):\n"
+        "    cursor.execute('CREATE TEMPORARY TABLE extracted ON COMMIT DROP AS SELECT 1')\n"
+        "    renewed.extend(row.envelope() for _, row in stored)\n"
+        "    return {row_id for row_id, _ in stored}\n"
+    )
+    info = tmp_path / "demo_application-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: demo-application\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[{extractions.GROUP}]\ndemo = demo_application\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    extractions.installed.cache_clear()
+    yield importlib.import_module("demo_application")
+    sys.modules.pop("demo_application")
+    extractions.installed.cache_clear()
+
+
 @pytest.mark.usefixtures("archive")
-def test_what_else_is_extracted_can_hook_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    inserted: list[str] = []
-    given: list[tuple[str, dict[str, Any]]] = []
-
-    class Extraction:
-        def insert(self, cursor: Any, stored: Stored, /) -> None:
-            inserted.extend(row.msg_id for _, row in stored)
-
-        def renew(self, cursor: Any, stored: Stored, /) -> set[int]:
-            cursor.execute("CREATE TEMPORARY TABLE extracted ON COMMIT DROP AS SELECT 1")
-            given.extend((row.msg_id, row.envelope()) for _, row in stored)
-            return {row_id for row_id, _ in stored}
-
-    monkeypatch.setattr(extractions, "installed", lambda: (Extraction(),))
-    # Nobody but the hook changes anything.
+def test_an_application_extracts_from_new_and_from_stored_messages(application: Any) -> None:
+    # No other extraction has anything to change.
     put("a", timestamp=5, topic=UNKNOWN)
-    assert inserted == ["a"]
+    assert application.inserted == ["a"]
     (progress,) = reindexed()
     assert progress.changed == 1
-    ((msg_id, received),) = given
-    assert msg_id == "a"
+    (received,) = application.renewed
+    assert received["body"]["msg_id"] == "a"
     assert received["body"]["msg"] == BODHI_MSG
 
 

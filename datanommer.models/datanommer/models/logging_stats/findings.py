@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
+from datanommer.models import times
 from datanommer.models.logging_stats.runs import DateSync, HostSync, Outcome, Run
 
 #: Each run syncs the logs of this many days back, so for this long a later run can make good what
@@ -92,11 +93,11 @@ class Judge:
             finding = Finding(
                 Severity.CRITICAL,
                 "never finished",
-                f"never finished: its last message was sent {_format_time(run.last)}",
+                f"never finished: its last message was sent {times.to_text(run.last)}",
             )
             yield _made_good(finding, self._successor(run))
         if run.first > self._now + CLOCK_SKEW:
-            text = f"in the future: its first message was sent {_format_time(run.first)}"
+            text = f"in the future: its first message was sent {times.to_text(run.first)}"
             yield Finding(Severity.WARNING, "in the future", text)
         if run.finishes > run.starts:
             text = "finished, but did not start"
@@ -152,7 +153,7 @@ class Judge:
             if other is run or other.host != run.host or run.first >= self._end(other):
                 continue
             shared = sorted(name for name in run.hosts.keys() & other.hosts.keys() if name)
-            text = f"overlaps the run {other.run_id}, which started {_format_time(other.first)}"
+            text = f"overlaps the run {other.run_id}, which started {times.to_text(other.first)}"
             if shared:
                 more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
                 text = f"{text}: both came to {shared[0]}{more}"
@@ -217,10 +218,6 @@ def _made_good(finding: Finding, run_id: str | None) -> Finding:
 
 def _because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
-
-
-def _format_time(moment: datetime) -> str:
-    return f"{moment.isoformat(timespec='seconds')}Z"
 
 
 def _format_age(age: timedelta) -> str:

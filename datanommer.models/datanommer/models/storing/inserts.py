@@ -13,7 +13,6 @@ from psycopg2.extras import execute_values
 
 from datanommer.models.envelopes.row import Row
 from datanommer.models.storing import copy_format, extractions
-from datanommer.models.storing.copy_format import COPY_FROM
 
 #: The columns of `messages` that a row fills.
 COLUMNS = (
@@ -49,7 +48,7 @@ def insert(
         (row_id, None if row.certificate is None else certificates[row.certificate], row)
         for row_id, row in with_ids
     ]
-    if len(rows) < COPY_FROM and sum(row.size for row in rows) < copy_format.LARGE:
+    if len(rows) < copy_format.COPY_FROM and sum(row.size for row in rows) < copy_format.LARGE:
         _insert_messages(cursor, keyed)
     else:
         _copy_messages(cursor, keyed, copy_lines)
@@ -128,7 +127,7 @@ def _insert_associations(
         for row_id, row, names in named
         for name in names
     )
-    if len(values) >= COPY_FROM:
+    if len(values) >= copy_format.COPY_FROM:
         lines = map(copy_format.line, values)
         copy_format.copy(cursor, table, "name, timestamp, category, msg", lines)
     elif values:
