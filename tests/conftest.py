@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 import rabbitmq
+import stomp
 from datanommer import models
 from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
@@ -194,6 +195,14 @@ def broker(_rabbitmq: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
     if _rabbitmq:
         _leave_out(_rabbitmq)
     broker = rabbitmq.Broker(tmp_path)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def stomp_broker() -> Iterator[stomp.Broker]:
+    """A small STOMP broker of the test's own, whose faults it may choose."""
+    broker = stomp.Broker()
     yield broker
     broker.close()
 
