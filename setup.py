@@ -18,6 +18,7 @@ setup(
     ],
     extras_require={
         "amqp": [f"datanommer.consumer[amqp]=={VERSION}"],
+        "stomp": [f"datanommer.consumer[stomp]=={VERSION}"],
         "embedded": [f"datanommer.models[embedded]=={VERSION}"],
         "fedora": [f"datanommer.models[fedora]=={VERSION}"],
     },

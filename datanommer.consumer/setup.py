@@ -19,6 +19,8 @@ setup(
         "moksha.hub==1.5.17",
     ],
     extras_require={
+        # For a STOMP broker with TLS: tells whether a certificate is the broker's.
+        "stomp": ["service_identity"],
         # For Callback, which stores what comes over AMQP.
         "amqp": ["fedora-messaging>=3.9,<4"],
     },

@@ -24,6 +24,15 @@ config = {
     # "datanommer.spool_max_bytes": 10 * 1024**3,
     # "datanommer.spool_min_free_bytes": 512 * 1024**2,
     #
+    # A broker that speaks STOMP, in place of ZeroMQ (docs/stomp.rst). The queue is the hub's own;
+    # RabbitMQ wants to know its virtual host.
+    # "zmq_enabled": False,
+    # "stomp_uri": "broker01.example.com:61612,broker02.example.com:61612",
+    # "stomp_queue": "/queue/Consumer.datanommer.prod.VirtualTopic.eng.>",
+    # "stomp_ssl_crt": "/etc/datanommer/broker.crt",
+    # "stomp_ssl_key": "/etc/datanommer/broker.key",
+    # "datanommer.stomp_vhost": "/",
+    #
     # Whether only messages with a valid signature are stored; what tells which are valid; and who
     # may send what. Without validate_signatures, none is validated, and the log says so.
     # "validate_signatures": True,

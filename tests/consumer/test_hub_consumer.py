@@ -183,15 +183,16 @@ def test_users_and_packages_are_those_that_fedmsg_meta_finds(bus: Bus, archive: 
 
 
 def test_what_is_no_message_harms_nothing_that_comes_after(bus: Bus, archive: Archive) -> None:
-    bus.start_hub()
+    hub = bus.start_hub()
     first, last = envelope(), envelope()
+    topic = first["topic"]
     bus.publisher.publish(first)
     bus.publisher.send("one part")
-    bus.publisher.send(first["topic"], "three", "parts")
-    bus.publisher.send(first["topic"], b"\xff\xfe")
+    bus.publisher.send(topic, "three", b"parts \xff")
+    bus.publisher.send(topic, b"\xff\xfe")
     bus.publisher.send(b"\xff\xfe", "{}")
     for payload in ("no JSON", "[" * 100_000, "[]", '{"no": "topic"}'):
-        bus.publisher.send(first["topic"], payload)
+        bus.publisher.send(topic, payload)
     bus.publisher.publish(last)
 
     archive.wait_for(last)
@@ -199,9 +200,27 @@ def test_what_is_no_message_harms_nothing_that_comes_after(bus: Bus, archive: Ar
     assert [stored[0].body, stored[-1].body] == [first["body"], last["body"]]
     # What JSON there is, or else the text, becomes the content of a message.
     assert [message.msg for message in stored[1:-1]] == ["no JSON", [], {"no": "topic"}]
-    (deep,) = archive.rejected()
-    assert (deep.kind, deep.topic) == ("too large", first["topic"])
-    assert deep.raw == b'{"topic": "%s", "body": %s}' % (first["topic"].encode(), b"[" * 100_000)
+    # All else is kept as it came. A part that is no text has its bytes as halves of surrogates.
+    name = topic.encode()
+    assert {(each.kind, each.topic, bytes(each.raw)) for each in archive.rejected()} == {
+        ("invalid", None, b'{"topic": null, "body": ["one part"]}'),
+        ("invalid", None, b'{"topic": null, "body": ["%s", "three", "parts \\udcff"]}' % name),
+        ("invalid", topic, b'{"topic": "%s", "body": \xff\xfe}' % name),
+        ("invalid", None, b'{"topic": null, "body": ["\\udcff\\udcfe", "{}"]}'),
+        ("too large", topic, b'{"topic": "%s", "body": %s}' % (name, b"[" * 100_000)),
+    }
+    assert "Traceback" not in hub.log
+
+
+def test_a_flood_of_what_is_no_message_writes_ten_lines(bus: Bus, archive: Archive) -> None:
+    hub = bus.start_hub()
+    last = envelope()
+    for number in range(1000):
+        bus.publisher.send("one part", f"{number}", b"\xff")
+    bus.publisher.publish(last)
+    archive.wait_for(last)
+    assert len(archive.rejected()) == 1000
+    assert hub.log.count("not a topic and a body in two parts") == 10
 
 
 def test_what_cannot_be_stored_is_kept_apart_and_logged_without_its_content(

@@ -17,8 +17,9 @@ from shell import ROOT
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.rst"), *DOCS.glob("*.rst"), *ROOT.glob("*/README.rst")])
 MODELS = ROOT / "datanommer.models" / "datanommer" / "models"
+CONSUMER = ROOT / "datanommer.consumer" / "datanommer" / "consumer"
 # Where the paths that pages name begin.
-STARTS = (ROOT, ROOT / "datanommer.models", MODELS)
+STARTS = (ROOT, ROOT / "datanommer.models", MODELS, CONSUMER)
 EXAMPLE = (ROOT / "fedmsg.d" / "datanommer.py").read_text(encoding="utf-8")
 COMMON = {"--url", "--config-filename", "--version", "--help"}
 

@@ -24,6 +24,6 @@ class Witness(Nommer):
         self._list = os.open(hub.config[FILE_KEY], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         super().__init__(hub)
 
-    def _consume(self, message: Any) -> bool | None:
+    def _consume(self, message: Any) -> None:
         os.write(self._list, f"{json.loads(message.body)['msg_id']}\n".encode())
-        return super()._consume(message)
+        super()._consume(message)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
+from twisted.internet.defer import Deferred, DeferredList
 
 from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.writer import Writer
+from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
 from datanommer.models.envelopes import users_and_packages
 from datanommer.models.errors import DatanommerError, NotStorable
@@ -29,6 +32,16 @@ log = logging.getLogger("fedmsg.consumers.datanommer")
 
 # In the queue, it ends a worker, after all messages that came before it.
 _END = object()
+
+
+class Road(Protocol):
+    """What brings messages. Only the thread of the reactor may call these."""
+
+    def stop_listening(self) -> None:
+        """Take nothing more from the bus."""
+
+    def say_goodbye(self) -> Deferred[None]:
+        """Leave the bus once all is kept; fires when the broker knows of it."""
 
 
 class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
@@ -47,15 +60,16 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     config_key = ENABLED_KEY
     #: With True, moksha parses each message as it comes, and ten times as much waits in memory.
     jsonify = False
-    topic: str | list[str] = "*"
+    topic: list[str]
 
     def __init__(self, hub: Any) -> None:
         if not hub.config.get(self.config_key):
             super().__init__(hub)
             return
         try:
-            self._prepare(hub.config)
+            self._prepare(hub)
             super().__init__(hub)  # subscribes, so it comes after all that may fail
+            self._roads.append(ZeroMQ(hub, self.topic, self._consume))
             # Nobody uses moksha's own queue before the reactor runs. This one takes a tenth of the
             # time, and a signal handler may read its size at any moment.
             self.incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -71,7 +85,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             log.critical("datanommer cannot start, and ends the hub.", exc_info=True)
             raise SystemExit(1) from error
 
-    def _prepare(self, config: Mapping[str, Any]) -> None:
+    def _prepare(self, hub: Any) -> None:
+        config = hub.config
+        self.hub = hub
         self.topic = settings.topics(config)
         self._batch_size = settings.batch_size(config)
         self._listens_until: float | None = None
@@ -80,11 +96,22 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         receiver = self._make_receiver(config)
         # Here, and not with the first message: several worker threads would race for it.
         users_and_packages.configure(config)
+        self._roads = self._take_over_stomp(config)
         engine, spool = connection.connect(config, log), open_configured(config)
         # Before we start a thread: the kernel gives a signal to any thread that does not block it.
         shutdown.hold_signals()
         self._writer = Writer(engine, spool, receiver, self._batch_size, observer=self)
         switch_threads_often()
+
+    def _take_over_stomp(self, config: Mapping[str, Any]) -> list[Road]:
+        if not settings.uses_stomp(config):
+            return []
+        # Not above: what moksha imports for it is not needed otherwise.
+        from datanommer.consumer.stomp.extension import Extension
+        from datanommer.consumer.stomp.settings import Settings
+
+        end = functools.partial(shutdown.end, self)
+        return [Extension.take_over(self, Settings.of(config, self._batch_size), end)]
 
     def _make_receiver(self, config: Mapping[str, Any]) -> Receiver:
         receiver = Receiver(config)
@@ -104,7 +131,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             )
         return receiver
 
-    def _consume(self, message: Any) -> bool | None:
+    def _consume(self, message: Any) -> None:
         """Take a message from the bus. It is parsed and validated later, by a worker.
 
         fedmsg validates it here, and once more before it is consumed; once is enough. fedmsg also
@@ -113,16 +140,12 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
 
         Args:
             message: what `Received.of` takes.
-
-        Returns:
-            False if it is not kept, so that STOMP brings it again.
         """
         if self._is_stopping:
-            return False
-        handled: bool | None = Consumer._consume(self, message)  # noqa: SLF001
+            return
+        Consumer._consume(self, message)  # noqa: SLF001
         if self._listens_until is not None and time.monotonic() > self._listens_until:
-            shutdown.stop_listening(self.hub)
-        return handled
+            self.stop_listening()
 
     def _work_loop(self) -> None:
         """Take all that waits, up to the size of a batch, and store it in one go, again and again.
@@ -149,13 +172,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
                 batch.append(self.incoming.get_nowait())
         return batch
 
-    def _do_work(self, message: Any) -> bool:
-        """Store one message at once, in moksha's blocking mode.
-
-        Returns:
-            Whether it is kept. If it is, STOMP acknowledges it.
-        """
-        return self._writer.write(self._receive([message]))
+    def _do_work(self, message: Any) -> None:
+        """Store one message at once, in moksha's blocking mode."""
+        self._writer.write(self._receive([message]))
 
     def _receive(self, messages: Sequence[Any]) -> list[Received]:
         self.headcount_out += len(messages)
@@ -193,6 +212,15 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             message: what `Received.of` takes.
         """
         self._do_work(message)
+
+    def stop_listening(self) -> None:
+        """Take nothing more from the bus. Only the thread of the reactor may call this."""
+        for road in self._roads:
+            road.stop_listening()
+
+    def say_goodbye(self) -> Deferred[Any]:
+        """Leave the bus once all is kept; fires when the brokers know of it."""
+        return DeferredList([road.say_goodbye() for road in self._roads])
 
     def listen_until(self, moment: float) -> None:
         """Close the sockets at a moment of `time.monotonic`, however busy they are."""

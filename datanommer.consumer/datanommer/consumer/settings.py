@@ -14,7 +14,7 @@ from datanommer.models.storing.batch import MAX_BATCH
 BATCH_SIZE = 1000
 
 
-def topics(config: Mapping[str, Any]) -> str | list[str]:
+def topics(config: Mapping[str, Any]) -> list[str]:
     """The topics to listen to. A ``*`` at the end of a topic stands for anything.
 
     Raises:
@@ -22,7 +22,7 @@ def topics(config: Mapping[str, Any]) -> str | list[str]:
     """
     value = config.get(TOPIC_KEY, "*")
     if isinstance(value, str):
-        return value
+        return [value]
     if isinstance(value, list | tuple) and value and all(isinstance(topic, str) for topic in value):
         return list(value)
     raise ConfigurationError(
@@ -38,3 +38,8 @@ def batch_size(config: Mapping[str, Any]) -> int:
         ConfigurationError: the value is not a whole number from 1 to 10,000.
     """
     return configuration.whole_number(config, BATCH_SIZE_KEY, BATCH_SIZE, range(1, MAX_BATCH + 1))
+
+
+def uses_stomp(config: Mapping[str, Any]) -> bool:
+    """Whether moksha connects to a broker with STOMP."""
+    return bool(config.get("stomp_uri") or config.get("stomp_broker"))

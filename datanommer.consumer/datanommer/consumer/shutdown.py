@@ -9,6 +9,7 @@ has received, in the database as far as that goes, and then the process ends.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -35,6 +36,12 @@ class EndingConsumer(Protocol):
 
     hub: Any
     incoming: Any
+
+    def stop_listening(self) -> None:
+        """Take nothing more from the bus. Only the thread of the reactor may call this."""
+
+    def say_goodbye(self) -> Deferred[Any]:
+        """Leave the bus once all is kept; fires when the brokers know of it."""
 
     def listen_until(self, moment: float) -> None:
         """Close the sockets at a moment of `time.monotonic`, however busy they are."""
@@ -68,7 +75,7 @@ def _handle_signals(consumer: EndingConsumer) -> None:
         _limit_storing(consumer)
         consumer.listen_until(time.monotonic() + LISTEN_SECONDS)
         # In the reactor, and not in the handler: it may be asleep, and this wakes it up.
-        reactor.callFromThread(_stop, consumer, signum)
+        reactor.callFromThread(_stop_for, consumer, signum)
 
     for each in SIGNALS:
         signal.signal(each, handle)
@@ -80,20 +87,29 @@ def _limit_storing(consumer: EndingConsumer) -> None:
     consumer.cut_short_after(0 if backlog > DATABASE_BACKLOG else DATABASE_SECONDS)
 
 
-def stop_listening(hub: Any) -> None:
-    """Close the sockets that the hub listens to, because neither moksha nor the reactor does.
+def end(consumer: EndingConsumer, exit_code: int) -> None:
+    """End the hub in order, as a signal does, and then the process with this exit code.
 
     Only the thread of the reactor may call this.
     """
-    for extension in hub.extensions:
-        factory = getattr(extension, "twisted_zmq_factory", None)  # STOMP has none
-        for connection in list(factory.connections) if factory else ():
-            connection.shutdown()
+    # Nobody looks at a SystemExit that a callback of the reactor raises, and moksha ends with 0.
+    reactor.addSystemEventTrigger("after", "shutdown", _exit, exit_code)
+    _limit_storing(consumer)
+    _stop(consumer)
 
 
-def _stop(consumer: EndingConsumer, signum: int) -> None:
+def _exit(code: int) -> None:
+    logging.shutdown()
+    os._exit(code)
+
+
+def _stop_for(consumer: EndingConsumer, signum: int) -> None:
     log.info("%s: the hub ends, and keeps what it has received.", signal.Signals(signum).name)
-    stop_listening(consumer.hub)
+    _stop(consumer)
+
+
+def _stop(consumer: EndingConsumer) -> None:
+    consumer.stop_listening()
     _limit_storing(consumer)  # it may have received many messages meanwhile
     consumer.hub.stop()
     try:
@@ -104,8 +120,9 @@ def _stop(consumer: EndingConsumer, signum: int) -> None:
 
 def _finish(consumer: EndingConsumer) -> Deferred[None]:
     """Begin to keep all that the consumer received. What is returned fires at the end of that."""
-    stop_listening(consumer.hub)
+    consumer.stop_listening()
     done: Deferred[None] = Deferred()
+    done.addCallback(lambda _: consumer.say_goodbye())
 
     def finish() -> None:
         try:

@@ -112,15 +112,9 @@ class Writer:
             for received in batches:
                 pipeline.begin(self._examine(received))
 
-    def write(self, received: Sequence[Received]) -> bool:
-        """Keep one batch now, as `write_all` does.
-
-        Returns:
-            Whether any of its messages is kept: those that are refused are not.
-        """
-        examined = self._examine(received)
-        self._keep(examined)
-        return bool(examined.received)
+    def write(self, received: Sequence[Received]) -> None:
+        """Keep one batch now, as `write_all` does."""
+        self._keep(self._examine(received))
 
     def cut_short(self) -> None:
         """Stop storing: all further messages go into the spool."""
@@ -152,6 +146,7 @@ class Writer:
                 return Examined([*kept, *received[index:]], None, error)
             if isinstance(item, Refused):
                 self._reporter.add_refused([item])
+                each.refuse()
             else:
                 kept.append(each)
                 items.append(item)
@@ -164,16 +159,20 @@ class Writer:
             return
         start = time.monotonic() - examined.seconds
         self._observer.batch_begins(received)
-        while True:
+        is_kept = in_database = False
+        while not is_kept:
             if not self._spooler.is_active and examined.batch is None:
                 examined = self._examine(examined.received)
             in_database = not self._spooler.is_active and self._store(examined)
-            if in_database or self._spooler.put(examined.received):
+            is_kept = in_database or self._spooler.put(examined.received)
+            if not is_kept and self._stopping.is_set():
+                is_kept = in_database = self._store_at_last(examined)
                 break
-            if self._stopping.is_set():
-                in_database = self._store_at_last(examined)
-                break
-            time.sleep(0.5)  # until the spool has room, or the database is back
+            if not is_kept:
+                time.sleep(0.5)  # until the spool has room, or the database is back
+        if is_kept:
+            for each in examined.received:
+                each.acknowledge()
         seconds = time.monotonic() - start
         self._observer.batch_ends(received, seconds, in_database=in_database)
 
@@ -202,14 +201,26 @@ class Writer:
             if batch is None:
                 batch = Batch.of(self._receiver.items(examined.received)[0])
             store(self._engine, batch, Deadline(_LAST_SECONDS), self._reporter.log_reject)
-        except Exception as error:  # noqa: BLE001  it is lost, whatever the reason
-            self._lost += len(examined.received)
+        except Exception as error:  # noqa: BLE001  it is not kept, whatever the reason
+            self._give_up(examined.received, explain(error, log))
+            return False
+        return True
+
+    def _give_up(self, received: Sequence[Received], reason: str) -> None:
+        lost = sum(each.delivery is None for each in received)
+        self._lost += lost
+        if lost:
             log.critical(
                 "Lost %s messages at the end of the hub: they cannot be stored, and the spool "
                 "takes no more: %s. %s were lost in all.",
-                len(examined.received),
-                explain(error, log),
+                lost,
+                reason,
                 self._lost,
             )
-            return False
-        return True
+        else:
+            log.warning(
+                "%s messages cannot be stored, and the spool takes no more: %s. The broker brings "
+                "them again.",
+                len(received),
+                reason,
+            )

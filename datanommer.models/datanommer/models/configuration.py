@@ -21,6 +21,7 @@ BATCH_SIZE_KEY = "datanommer.batch_size"
 SPOOL_DIR_KEY = "datanommer.spool_dir"
 SPOOL_MAX_BYTES_KEY = "datanommer.spool_max_bytes"
 SPOOL_MIN_FREE_BYTES_KEY = "datanommer.spool_min_free_bytes"
+STOMP_VHOST_KEY = "datanommer.stomp_vhost"
 SIGNATURES_KEY = "validate_signatures"  # fedmsg's own
 
 #: Where fedmsg looks for its configuration, in words (source: fedmsg.config, fedmsg 1.1.7).

@@ -36,6 +36,21 @@ def reject(handed_over: Received) -> Reject:
     return item
 
 
+class Ignored:
+    """A delivery that nobody waits for."""
+
+    def acknowledge(self) -> None:
+        pass
+
+    def refuse(self) -> None:
+        pass
+
+
+def over_stomp(body: bytes = b"{}", **headers: str) -> Received:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Received.of_frame("/topic/a", body, names, Ignored())
+
+
 class TestWhatComes:
     def test_over_zeromq_is_text(self) -> None:
         sent = envelope(msg={"n": 1e22, "text": "w\u00f6rld"})
@@ -49,7 +64,7 @@ class TestWhatComes:
     def test_over_stomp_is_an_envelope_with_headers(self) -> None:
         topic = "/topic/VirtualTopic.eng.brew.build.complete"
         headers = {"message-id": "ID:1", "timestamp": "1361166918000"}
-        stored = row(Received.of({"topic": topic, "headers": headers, "body": {"id": 1}}))
+        stored = row(Received.of_frame(topic, b'{"id": 1}', headers, Ignored()))
         assert (stored.msg_id, stored.topic, stored.category) == ("ID:1", topic, "brew")
         assert (stored.msg, stored.headers) == ('{"id": 1}', json.dumps(headers))
 
@@ -91,6 +106,45 @@ def test_what_has_neither_id_nor_time_gets_the_same_each_time() -> None:
 def test_what_has_a_time_gets_the_id_that_another_hub_gives_it() -> None:
     sent = without(envelope(), "msg_id")
     assert row(received(sent)).msg_id == row(received(sent)).msg_id
+
+
+class TestWhatComesOverStomp:
+    def test_has_the_first_id_that_names_it(self) -> None:
+        sent = {**envelope()["body"], "msg_id": "of the body"}
+        names = {"amqp_message_id": "of AMQP", "message_id": "ID:broker-1:1"}
+        assert row(over_stomp(json.dumps(sent).encode(), **names)).msg_id == "of the body"
+        assert row(over_stomp(b"{}", **names)).msg_id == "of AMQP"
+        assert row(over_stomp(message_id="ID:broker-1:1")).msg_id == "ID:broker-1:1"
+
+    def test_is_not_named_by_its_delivery(self) -> None:
+        first, again = "T_/queue/a@@session-x1@@1", "T_/queue/a@@session-x2@@7"
+        one = row(over_stomp(b"1", message_id=first, ack=first, redelivered="false", own="a"))
+        assert one.msg_id not in {first, again}
+        for same in (
+            over_stomp(b"1", message_id=again, ack=again, redelivered="true", own="a"),
+            over_stomp(b"1", subscription="another", own="a"),
+        ):
+            assert row(same).msg_id == one.msg_id
+        for other in (over_stomp(b"2", own="a"), over_stomp(b"1", own="b"), over_stomp(b"1")):
+            assert row(other).msg_id != one.msg_id
+
+    def test_that_nests_too_deep_for_an_id_is_rejected(self) -> None:
+        assert reject(over_stomp(b"[" * 900 + b"]" * 900)).kind == "too large"
+
+    @pytest.mark.parametrize("timestamp", ["", "-1", "1e3", "9" * 15, "\u0661", "1490021742137.5"])
+    def test_without_a_time_that_can_be_read_is_of_now(self, timestamp: str) -> None:
+        assert row(over_stomp(timestamp=timestamp)).timestamp.year > 2020
+
+    def test_that_is_no_utf_8_is_rejected_with_its_bytes(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path, min_free_bytes=0)
+        spool.put([over_stomp(b"\xff\xfe\0", own="a")])
+        ((_, waited),) = spool.first(1)
+        for came in (over_stomp(b"\xff\xfe\0", own="a"), waited):
+            refused = reject(came)
+            assert (refused.kind, refused.reason) == ("invalid", "its body is not UTF-8")
+            assert (
+                refused.raw == b'{"topic": "/topic/a", "body": \xff\xfe\0, "headers": {"own": "a"}}'
+            )
 
 
 class TestSignatures:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from datanommer.models import Message, session
-from datanommer.models.errors import SpoolDamaged, SpoolFull
+from datanommer.models.errors import ConfigurationError, SpoolDamaged, SpoolFull
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.receiving.spool import (
@@ -151,8 +151,14 @@ class TestSpool:
 
     def test_a_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(SpoolFull, match="cannot be used"):
+        with pytest.raises(SpoolFull, match=r"Not a directory\. datanommer\.spool_dir in the"):
             Spool(tmp_path / "file" / "spool")
+
+    def test_a_user_without_a_home_hears_of_the_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # whom nobody knows
+        with pytest.raises(ConfigurationError, match=r"Name a folder with datanommer\.spool_dir"):
+            folder_of({})
 
     def test_is_for_its_owner_alone(self, spool: Spool) -> None:
         assert spool.folder.stat().st_mode & 0o777 == 0o700

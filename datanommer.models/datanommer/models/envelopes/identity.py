@@ -1,8 +1,9 @@
 """The id of a message, and what makes two messages the same.
 
 The id is that of the body, else that of the headers. A message with a time but without an id gets
-one that is made of its content, so that a retry or a second hub finds the same. A message without
-both gets an id and a time of its own, once (`Fallback`).
+one that is made of its content, so that a retry or a second hub finds the same. So does what came
+over STOMP, which may be delivered again. Any other message without both gets an id and a time of
+its own, once (`Fallback`).
 
 Over AMQP an id has no year. Who carries the message on puts one in front (`with_year`).
 """
@@ -18,9 +19,20 @@ from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from datanommer.models.envelopes import fields
+from datanommer.models.errors import NotStorable
 
 #: The year in front of an id.
 YEAR = re.compile(r"([0-9]{4})-")
+_MILLISECONDS = re.compile("[0-9]{1,15}")
+
+# RabbitMQ's ids over STOMP are those of a delivery, and another one the next time (source:
+# rabbit_stomp_util, RabbitMQ 3.10).
+_OF_DELIVERY = re.compile(r".*@@session-[^@]*@@[0-9]+", re.DOTALL)
+# The headers of STOMP that may differ when a message is delivered again, or say nothing of it.
+_OF_TRANSPORT = {
+    *("ack", "content-length", "delivery-count", "message-id", "receipt", "redelivered"),
+    *("redelivery-count", "subscription", "transaction", "x-delivery-count", "JMSXDeliveryCount"),
+}
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/fedora-infra/datanommer/")
 
@@ -47,11 +59,13 @@ class Fallback(NamedTuple):
         Args:
             envelope: its body is an object without a timestamp.
         """
-        body = envelope["body"]
-        headers = fields.first_dict(body.get("headers"), envelope.get("headers"))
-        year = fields.read_timestamp(self.moment).year
-        known = known_id(body, headers or {})
-        return {"timestamp": self.moment, "msg_id": known or f"{year}-{self.unique}"}
+        sent = stomp_timestamp(envelope)
+        moment = self.moment if sent is None else sent
+        year = fields.read_timestamp(moment).year
+        return {
+            "timestamp": moment,
+            "msg_id": known_id(envelope) or _id_of_content(envelope) or f"{year}-{self.unique}",
+        }
 
 
 def lacks_time(envelope: Mapping[str, Any]) -> bool:
@@ -59,27 +73,71 @@ def lacks_time(envelope: Mapping[str, Any]) -> bool:
     return envelope["body"].get("timestamp") is None
 
 
-def known_id(body: Mapping[str, Any], headers: Mapping[str, Any]) -> str | None:
+def stomp_timestamp(envelope: Mapping[str, Any]) -> float | None:
+    """When the broker got what came over STOMP, in epoch seconds; None where it does not say so.
+
+    ActiveMQ tells it in the header `timestamp`, in milliseconds.
+    """
+    told = (_stomp_headers(envelope) or {}).get("timestamp")
+    if not isinstance(told, str) or not _MILLISECONDS.fullmatch(told):
+        return None
+    seconds = int(told) / 1000
+    try:
+        fields.read_timestamp(seconds)
+    except NotStorable:
+        return None
+    return seconds
+
+
+def headers_of(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The headers of an envelope: beside its body, or in it."""
+    return fields.first_dict(envelope["body"].get("headers"), envelope.get("headers"))
+
+
+def known_id(envelope: Mapping[str, Any]) -> str | None:
     """The id that the sender, or the broker, gave to a message."""
+    headers = headers_of(envelope) or {}
+    of_broker = headers.get("message-id")
+    if isinstance(of_broker, str) and _OF_DELIVERY.fullmatch(of_broker):
+        of_broker = None
     return fields.first_text(
-        body.get("msg_id"), headers.get("amqp-message-id"), headers.get("message-id")
+        envelope["body"].get("msg_id"), headers.get("amqp-message-id"), of_broker
     )
 
 
-def identify(body: Mapping[str, Any], headers: Mapping[str, Any], timestamp: datetime) -> str:
+def identify(envelope: Mapping[str, Any], timestamp: datetime) -> str:
     """The id of a message; see this module's docstring.
 
     Args:
-        body: the body.
-        headers: the headers of body or envelope.
+        envelope: its body is an object.
         timestamp: when it was sent (naive, in UTC).
     """
-    known = known_id(body, headers)
-    if known:
-        return known
-    if body.get("timestamp") is None:
-        return f"{timestamp.year}-{uuid.uuid4()}"
-    return f"{timestamp.year}-{uuid.uuid5(_NAMESPACE, fields.to_canonical_json(body))}"
+    return known_id(envelope) or _id_of_content(envelope) or f"{timestamp.year}-{uuid.uuid4()}"
+
+
+def _id_of_content(envelope: Mapping[str, Any]) -> str | None:
+    """The id that a message has by what it says, if another like it can only be the same."""
+    body = envelope["body"]
+    if not lacks_time(envelope):
+        year = fields.read_timestamp(body["timestamp"]).year
+        return f"{year}-{_uuid(body)}"
+    headers = _stomp_headers(envelope)
+    if headers is None:
+        return None
+    own = {name: value for name, value in headers.items() if name not in _OF_TRANSPORT}
+    sent = stomp_timestamp(envelope)
+    # Without a time, the year would be that of the delivery.
+    prefix = "" if sent is None else f"{fields.read_timestamp(sent).year}-"
+    return f"{prefix}{_uuid({'body': body, 'headers': own})}"
+
+
+def _uuid(content: Any) -> uuid.UUID:
+    return uuid.uuid5(_NAMESPACE, fields.to_canonical_json(content))
+
+
+def _stomp_headers(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The headers of what came over STOMP, which are beside the body; None for anything else."""
+    return fields.first_dict(envelope.get("headers"))
 
 
 def with_year(msg_id: str, year: int) -> str:

@@ -87,8 +87,10 @@ class Row:
         """
         assigned = assigned or {}
         body, topic = _require_body_and_topic(envelope)
-        headers = fields.first_dict(body.get("headers"), envelope.get("headers"))
+        headers = identity.headers_of(envelope)
         sent = assigned.get("timestamp", body.get("timestamp"))
+        if sent is None:
+            sent = identity.stomp_timestamp(envelope)
         timestamp = fields.read_timestamp(sent)
         # Written first: what follows can rely on content that is neither too deep nor no JSON.
         msg_text = fields.to_json("msg", body.get("msg"))
@@ -97,7 +99,7 @@ class Row:
         columns: dict[str, Any] = {
             "topic": topic,
             "msg": body.get("msg"),
-            "msg_id": msg_id or identity.identify(body, headers or {}, timestamp),
+            "msg_id": msg_id or identity.identify(envelope, timestamp),
             "i": fields.read_counter(body.get("i")),
             "timestamp": sent if type(sent) is int else times.to_epoch(timestamp),
             **_optional_texts(body),

@@ -7,9 +7,9 @@ its signature, to make its row) is done when its turn has come.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
 
 from datanommer.models.envelopes import fields, lossless_json
 from datanommer.models.envelopes.identity import Fallback, lacks_time
@@ -20,8 +20,21 @@ from datanommer.models.errors import NotStorable
 #: than 10**9 bytes, and a character has up to four.
 MAX_BODY_LENGTH = 200 * 1024**2
 
+# What the body of a message of fedmsg always has (source: fedmsg.core, fedmsg 1.1.7).
+_KEYS_OF_FEDMSG = {"topic", "msg", "timestamp", "i"}
+
 # As json.loads does it, with a decoder that is made once.
 _decode = json.JSONDecoder().decode
+
+
+class Delivery(Protocol):
+    """What a broker waits for that brought a message; any thread may call."""
+
+    def acknowledge(self) -> None:
+        """The message is kept: the broker may forget it."""
+
+    def refuse(self) -> None:
+        """The message will never be kept."""
 
 
 @dataclass(slots=True)
@@ -30,26 +43,32 @@ class Received:
 
     Attributes:
         topic: of the envelope; None where that is not text.
-        body: as it came: JSON, unless the sender wrote something else.
+        body: as it came: JSON, unless the sender wrote something else; as bytes where it is no
+            text in UTF-8, or no message at all.
         headers: of the envelope, as JSON; None where it has none.
         fallback: for a message without a time; drawn when it is first needed.
         is_accepted: whether its signature is good, or none is required.
+        delivery: for a broker that wants to know what becomes of it.
     """
 
     topic: str | None
-    body: str
+    body: str | bytes
     headers: str | None = None
     fallback: Fallback | None = None
     is_accepted: bool = False
+    delivery: Delivery | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, handed_over: Any) -> Received:
+    def of(cls, handed_over: Any) -> Self:
         """What moksha handed over.
 
         Args:
-            handed_over: an object with `topic` and the text of a `body` (ZeroMQ), or an envelope
-                whose body was read already (STOMP, and what fedmsg fetches from datagrepper).
+            handed_over: an object with `topic` and the text of a `body` (ZeroMQ), an envelope
+                whose body was read already (what fedmsg fetches from datagrepper), or what is
+                received already.
         """
+        if isinstance(handed_over, cls):
+            return handed_over
         if not isinstance(handed_over, dict):
             return cls(handed_over.topic, handed_over.body[:MAX_BODY_LENGTH])
         topic, headers = handed_over.get("topic"), handed_over.get("headers")
@@ -59,14 +78,53 @@ class Received:
             None if headers is None else lossless_json.dumps(headers).decode(),
         )
 
+    @classmethod
+    def of_frame(
+        cls, destination: str, body: bytes, headers: Mapping[str, str], delivery: Delivery
+    ) -> Self:
+        """What a frame of STOMP brought.
+
+        Args:
+            destination: where it was sent to.
+            body: its body.
+            headers: its headers, unescaped.
+            delivery: hears what becomes of it.
+        """
+        return cls(
+            destination.encode("utf-8", "replace").decode(),
+            _text_of(body[:MAX_BODY_LENGTH]),
+            lossless_json.dumps(headers).decode(),
+            delivery=delivery,
+        )
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[bytes]) -> Self:
+        """What ZeroMQ brought and moksha cannot read: no topic and body, or not both in UTF-8."""
+        if len(parts) == len(("topic", "body")) and isinstance(topic := _text_of(parts[0]), str):
+            return cls(topic, parts[1][:MAX_BODY_LENGTH])
+        texts = [part.decode("utf-8", "surrogateescape") for part in parts]
+        return cls(None, json.dumps(texts).encode()[:MAX_BODY_LENGTH])
+
+    def acknowledge(self) -> None:
+        """Tell the broker that it is kept, if one wants to know."""
+        if self.delivery:
+            self.delivery.acknowledge()
+
+    def refuse(self) -> None:
+        """Tell the broker that it will never be kept, if one wants to know."""
+        if self.delivery:
+            self.delivery.refuse()
+
     def envelope(self) -> dict[str, Any]:
         """The envelope, ``{"topic": str, "body": {...}[, "headers": {...}]}``.
 
-        What is no object with a topic becomes the `msg` of a body, as in fedmsg's consumers.
+        What is no body of a message becomes the `msg` of one, as in fedmsg's consumers.
 
         Raises:
-            NotStorable: the body is JSON that Python cannot read.
+            NotStorable: the body is no text, or JSON that Python cannot read.
         """
+        if isinstance(self.body, bytes):
+            raise NotStorable("invalid", self._why_no_text())
         try:
             body = _decode(self.body)
         except json.JSONDecodeError:
@@ -75,15 +133,33 @@ class Received:
             raise fields.too_deep("the message") from None
         except ValueError as error:  # an integer of thousands of digits
             raise NotStorable("invalid", f"it cannot be read as JSON: {error}") from None
-        if not isinstance(body, dict) or "topic" not in body:
+        if not self._is_body(body):
             body = {"topic": self.topic, "msg": body}
         envelope = {"topic": self.topic, "body": body}
         if self.headers is not None:
             envelope["headers"] = json.loads(self.headers)
         return envelope
 
+    def _is_body(self, content: Any) -> bool:
+        """Whether the content is a body of fedmsg, and not what such a body has in its `msg`."""
+        if not isinstance(content, dict):
+            return False
+        if self.headers is None:
+            return "topic" in content
+        # Over STOMP come messages of anybody, and some have a topic of their own.
+        return content.keys() >= _KEYS_OF_FEDMSG and isinstance(content["topic"], str)
+
+    def _why_no_text(self) -> str:
+        if self.topic is None:
+            return "it is not a topic and a body in two parts, the topic in UTF-8"
+        return "its body is not UTF-8"
+
     def assigned(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
-        """What its row gets from the archive, as `Row.from_envelope` takes it."""
+        """What its row gets from the archive, as `Row.from_envelope` takes it.
+
+        Raises:
+            NotStorable: it has neither an id nor content that an id can be made of.
+        """
         if not lacks_time(envelope):
             return {}
         self.fallback = self.fallback or Fallback.draw()
@@ -91,6 +167,16 @@ class Received:
 
     def as_reject(self, error: NotStorable) -> Reject:
         """The reject of a body that cannot be read."""
-        headers = "" if self.headers is None else f', "headers": {self.headers}'
-        text = f'{{"topic": {json.dumps(self.topic)}, "body": {self.body}{headers}}}'
-        return Reject.of_received(text.encode(), error, self.topic)
+        body = self.body if isinstance(self.body, bytes) else self.body.encode()
+        raw = b'{"topic": %b, "body": %b' % (json.dumps(self.topic).encode(), body)
+        if self.headers is not None:
+            raw += b', "headers": %b' % self.headers.encode()
+        return Reject.of_received(raw + b"}", error, self.topic)
+
+
+def _text_of(data: bytes) -> str | bytes:
+    """The text of bytes in UTF-8; the bytes themselves where they are something else."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

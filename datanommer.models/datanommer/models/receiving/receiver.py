@@ -11,6 +11,7 @@ from datanommer.models.configuration import SIGNATURES_KEY
 from datanommer.models.envelopes import identity
 from datanommer.models.envelopes.identity import Fallback
 from datanommer.models.envelopes.preparation import Item, prepare
+from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable, SignaturesUnknown
 from datanommer.models.receiving.received import Received
 from datanommer.models.signing.archive_validator import ArchiveValidator
@@ -76,7 +77,11 @@ class Receiver:
         if must_validate and (reason := self._refusal(envelope, received.fallback)):
             return Refused(reason, envelope["body"].get("msg_id"), envelope["topic"])
         received.is_accepted = True
-        return prepare(envelope, received.assigned(envelope))
+        try:
+            assigned = received.assigned(envelope)
+        except NotStorable as error:
+            return Reject.of_received(envelope, error)
+        return prepare(envelope, assigned)
 
     def items(self, batch: Iterable[Received]) -> tuple[list[Item], list[Refused]]:
         """The rows and rejects of a batch, and what is refused of it.

@@ -27,7 +27,7 @@ from datanommer.models.configuration import (
     SPOOL_MIN_FREE_BYTES_KEY,
 )
 from datanommer.models.envelopes.identity import Fallback
-from datanommer.models.errors import SpoolDamaged, SpoolFull
+from datanommer.models.errors import ConfigurationError, SpoolDamaged, SpoolFull
 from datanommer.models.receiving.received import Received
 
 #: Where the spool is, the most bytes that it takes, and the bytes that it leaves free on its disk,
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 _FILE = "spool.sqlite"
 _LOCK_SECONDS = 10.0  # another process drains in transactions of milliseconds
-# The columns are those of `Received`, with a `Fallback` for each.
+# The columns are those of `Received`, with a `Fallback` for each. A body that is bytes stays bytes:
+# SQLite keeps the type of a value, whatever that of its column.
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS received (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -225,7 +226,10 @@ class Spool:
         try:
             yield
         except OSError as error:
-            raise SpoolFull(f"The spool {self.file} cannot be used: {error.strerror}.") from error
+            raise SpoolFull(
+                f"The spool {self.file} cannot be used: {error.strerror}. {SPOOL_DIR_KEY} in the "
+                "fedmsg configuration can name another folder, which this user may write."
+            ) from error
         # Locked, full, read-only, an I/O error; and what is too long.
         except (sqlite3.OperationalError, sqlite3.DataError) as error:
             raise SpoolFull(f"The spool {self.file} cannot be written: {error}.") from error
@@ -238,12 +242,21 @@ def folder_of(config: Mapping[str, Any]) -> Path:
 
     Where it names none: /var/spool/datanommer where that can be written, else
     ``$XDG_STATE_HOME/datanommer/spool``.
+
+    Raises:
+        ConfigurationError: it names none, and the user has no home.
     """
     if configured := config.get(SPOOL_DIR_KEY):
         return Path(str(configured)).expanduser().absolute()
     if os.access(SYSTEM_FOLDER, os.W_OK):
         return SYSTEM_FOLDER
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise ConfigurationError(
+            f"This user has no home for the spool. Name a folder with {SPOOL_DIR_KEY} in the "
+            "fedmsg configuration."
+        ) from None
     return Path(state) / "datanommer" / "spool"
 
 
@@ -251,7 +264,7 @@ def open_configured(config: Mapping[str, Any]) -> Spool:
     """The spool of a hub. A damaged file is set aside for somebody to look at, and a new one begun.
 
     Raises:
-        ConfigurationError: a limit is no number.
+        ConfigurationError: a limit is no number, or no folder can be found.
         SpoolFull: the folder cannot be written.
     """
     folder = folder_of(config)
@@ -288,8 +301,8 @@ def set_aside(folder: Path) -> Path:
     return aside
 
 
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+def _size(body: str | bytes) -> int:
+    return len(body) if body.isascii() or isinstance(body, bytes) else len(body.encode())
 
 
 def _columns_of(received: Received) -> tuple[Any, ...]:
@@ -304,6 +317,6 @@ def _columns_of(received: Received) -> tuple[Any, ...]:
 
 
 def _received(
-    topic: str | None, body: str, headers: str | None, is_accepted: int, *fallback: Any
+    topic: str | None, body: str | bytes, headers: str | None, is_accepted: int, *fallback: Any
 ) -> Received:
     return Received(topic, body, headers, Fallback(*fallback), bool(is_accepted))
