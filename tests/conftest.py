@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import activemq as debian_activemq
 import rabbitmq
 import stomp
 from datanommer import models
@@ -23,8 +24,8 @@ from datanommer.models.database.binding import bound_engine
 from datanommer.models.database.engine import create_engine
 from shell import Run, script
 
-#: The fixtures of hubs, virtual environments and RPMs.
-_WAITING = {"hub", "quiet_bus", "scene", "rpms", "venv"}
+#: The fixtures of hubs, brokers in Java, virtual environments and RPMs.
+_WAITING = {"hub", "quiet_bus", "scene", "activemq", "rpms", "venv"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -195,6 +196,35 @@ def broker(_rabbitmq: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
     if _rabbitmq:
         _leave_out(_rabbitmq)
     broker = rabbitmq.Broker(tmp_path)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq_stomp() -> str | None:
+    return rabbitmq.why_not_stomp()
+
+
+@pytest.fixture
+def rabbitmq_stomp(_rabbitmq_stomp: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
+    """A queue of a RabbitMQ that speaks STOMP; without one, as `broker` without a RabbitMQ."""
+    if _rabbitmq_stomp:
+        _leave_out(_rabbitmq_stomp)
+    broker = rabbitmq.Broker(tmp_path)
+    broker.declare_queue()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def activemq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian_activemq.ActiveMQ]:
+    """An ActiveMQ of the test's own, which it may kill; without one, as `broker`.
+
+    It is up in seconds: cheaper than tests that must leave it to each other as they found it.
+    """
+    if reason := debian_activemq.why_not():
+        _leave_out(reason)
+    broker = debian_activemq.ActiveMQ(tmp_path_factory.mktemp("activemq"))
     yield broker
     broker.close()
 

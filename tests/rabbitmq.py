@@ -12,7 +12,11 @@ from typing import Any
 import pika
 import pika.exceptions
 
+import stomp
+
 ADDRESS = ("127.0.0.1", 5672)
+#: Of the plugin rabbitmq_stomp.
+STOMP_ADDRESS = ("127.0.0.1", 61613)
 _URL = "amqp://guest:guest@{}:{}/%2F"
 
 
@@ -23,6 +27,18 @@ def why_not() -> str | None:
     except (pika.exceptions.AMQPError, OSError) as error:
         return f"no RabbitMQ answers at {ADDRESS[0]}:{ADDRESS[1]}: {error!r}"
     return None
+
+
+def why_not_stomp() -> str | None:
+    """Why there is no RabbitMQ that speaks STOMP to test on, if there is none."""
+    try:
+        client = stomp.Client(*STOMP_ADDRESS)
+    except (EOFError, OSError) as error:
+        return f"no RabbitMQ speaks STOMP at {STOMP_ADDRESS[0]}:{STOMP_ADDRESS[1]}: {error!r}"
+    client.close()
+    if client.answer.command != "CONNECTED":
+        return f"the RabbitMQ refuses a STOMP client: {client.answer}"
+    return why_not()
 
 
 def _parameters() -> Any:
@@ -77,6 +93,11 @@ class Broker:
         with self._channel() as channel:
             channel.queue_declare(self.name, durable=True, arguments=self._arguments)
             channel.queue_bind(self.name, self.name, "#")
+
+    @property
+    def stomp_destination(self) -> str:
+        """The queue as STOMP names one that exists: https://www.rabbitmq.com/docs/stomp#d.aqd."""
+        return f"/amq/queue/{self.name}"
 
     def publish(
         self, topic: str, body: bytes, headers: dict[str, Any] | None, msg_id: str | None = None
