@@ -22,10 +22,11 @@ from datanommer import models
 from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.database.engine import create_engine
+from services import leave_out
 from shell import Run, script
 
 #: The fixtures of hubs, brokers in Java, virtual environments and RPMs.
-_WAITING = {"hub", "quiet_bus", "scene", "activemq", "rpms", "venv"}
+_WAITING = {"hub", "quiet_bus", "scene", "brokered", "activemq", "rpms", "venv"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,12 +57,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs_program"):
         for program in marker.args:
             if shutil.which(program) is None:
-                _leave_out(f"{program} is not installed")
-
-
-def _leave_out(reason: str) -> None:
-    # Where everything is meant to be there, nothing is left out in silence.
-    (pytest.fail if os.environ.get("REQUIRE_SERVICES") else pytest.skip)(reason)
+                leave_out(f"{program} is not installed")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -194,7 +190,7 @@ def _rabbitmq() -> str | None:
 def broker(_rabbitmq: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
     """An exchange and a queue of a RabbitMQ; without one, as `needs_program` without a program."""
     if _rabbitmq:
-        _leave_out(_rabbitmq)
+        leave_out(_rabbitmq)
     broker = rabbitmq.Broker(tmp_path)
     yield broker
     broker.close()
@@ -209,7 +205,7 @@ def _rabbitmq_stomp() -> str | None:
 def rabbitmq_stomp(_rabbitmq_stomp: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
     """A queue of a RabbitMQ that speaks STOMP; without one, as `broker` without a RabbitMQ."""
     if _rabbitmq_stomp:
-        _leave_out(_rabbitmq_stomp)
+        leave_out(_rabbitmq_stomp)
     broker = rabbitmq.Broker(tmp_path)
     broker.declare_queue()
     yield broker
@@ -223,7 +219,7 @@ def activemq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian_active
     It is up in seconds: cheaper than tests that must leave it to each other as they found it.
     """
     if reason := debian_activemq.why_not():
-        _leave_out(reason)
+        leave_out(reason)
     broker = debian_activemq.ActiveMQ(tmp_path_factory.mktemp("activemq"))
     yield broker
     broker.close()

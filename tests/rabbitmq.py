@@ -126,15 +126,19 @@ class Broker:
                 channel.queue_delete(queue)
             channel.exchange_delete(self.name)
 
+    def open_channel(self) -> Any:
+        """A channel on a connection of its own; what is published on it has then arrived."""
+        channel = pika.BlockingConnection(_parameters()).channel()
+        channel.confirm_delivery()
+        return channel
+
     @contextmanager
     def _channel(self) -> Iterator[Any]:
-        connection = pika.BlockingConnection(_parameters())
+        channel = self.open_channel()
         try:
-            channel = connection.channel()
-            channel.confirm_delivery()
             yield channel
         finally:
-            connection.close()
+            channel.connection.close()
 
 
 def _toml(value: Any) -> str:

@@ -10,22 +10,24 @@ import argparse
 import contextlib
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the modules of the tests
 
+from bus import Bus
+
 from . import fault
 from .fault import FAULTS, Fault
+from .roads import ROADS, Road, RoadFault
 from .scene import Database, Scene
 from .server import Server
 from .verdict import Verdict
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LONGEST_END = 10.0  # seconds
 #: Seconds after which nothing is in the memory of a hub alone, whatever the database does: what a
 #: kill would cost otherwise is measured by `losses`.
@@ -38,13 +40,17 @@ class Schedule:
 
     Args:
         server: where the database is made.
-        faults: what may happen.
+        faults: what may happen to the database.
+        road: how messages come; what may happen there is drawn, too.
         seed: of the lot.
     """
 
-    def __init__(self, server: Server, faults: dict[str, Fault], seed: int) -> None:
+    def __init__(
+        self, server: Server, faults: dict[str, Fault], road: Callable[[Bus], Road], seed: int
+    ) -> None:
         self._server = server
         self._faults = faults
+        self._road = road
         self._choice = random.Random(seed)
         self._rate = self._choice.choice((20, 100, 200, 500, 1000))
         self.events = [f"seed {seed}", f"{self._rate} msg/s"]
@@ -53,7 +59,8 @@ class Schedule:
     def run(self) -> Verdict:
         """Go through it, and wait until all is stored."""
         with _folder() as folder, contextlib.closing(Database(self._server)) as database:
-            scene = Scene(database, folder, self._choice.randrange(2**32), poison=0.01)
+            seed = self._choice.randrange(2**32)
+            scene = Scene(database, folder, seed, poison=0.01, road=self._road)
             with contextlib.closing(scene):
                 scene.start_hub()
                 scene.stream.start(self._rate)
@@ -67,44 +74,56 @@ class Schedule:
                 return verdict
 
     def _break(self, scene: Scene) -> None:
-        name = self._choice.choice(sorted(self._faults))
+        what: dict[str, RoadFault] = {
+            **{name: partial(each, scene.database) for name, each in self._faults.items()},
+            **scene.road.faults,
+        }
+        # One in two on the road, where there is anything to go wrong.
+        names = sorted(self._choice.choice([self._faults, scene.road.faults or self._faults]))
+        name = self._choice.choice(names)
         seconds = self._choice.uniform(0.2, 10)
         self.events.append(f"{name} {seconds:.1f} s")
         time.sleep(self._choice.uniform(0, 1))
-        with self._faults[name](scene.database):
+        with what[name]():
             time.sleep(seconds)
             if self._choice.random() < 0.4:
                 self._restart_hub(scene)
 
     def _restart_hub(self, scene: Scene) -> None:
-        # While nobody listens, nothing can be heard: that is not what is looked at here.
-        scene.stream.stop()
-        scene.wait_until_received()
-        if self._choice.random() < 0.7:
-            number = self._choice.choice(_SIGNALS)
+        if not scene.road.has_broker:
+            # While nobody listens, nothing can be heard: that is not what is looked at here.
+            scene.stream.stop()
+            scene.wait_until_received()
+        if self._choice.random() < (0.5 if scene.road.has_broker else 0.7):
+            number = self._choice.choice(scene.road.signals)
             seconds = scene.stop_hub(number)
             self.longest_end = max(self.longest_end, seconds)
             self.events.append(f"{number.name} ({seconds:.1f} s)")
-            scene.forget_subscribers()
         else:
-            time.sleep(_SETTLED)
-            scene.kill_hub()
+            if not scene.road.has_broker:
+                time.sleep(_SETTLED)
+            scene.hub.kill()
             self.events.append("SIGKILL")
         scene.start_hub()
-        scene.stream.start(self._rate)
+        if not scene.road.has_broker:
+            scene.stream.start(self._rate)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--road", choices=ROADS, default="zeromq", help="how messages come")
     parser.add_argument("--seed", type=int, default=0, help="of the first schedule")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long new ones begin")
     given = parser.parse_args()
+    road, why_not = ROADS[given.road]
+    if reason := why_not():
+        parser.error(f"--road {given.road}: {reason}")
     end = time.monotonic() + given.minutes * 60
     totals = dict.fromkeys(_NUMBERS, 0)
     seed, longest_end = given.seed, 0.0
     with _server() as (server, faults):
         while time.monotonic() < end:
-            schedule = Schedule(server, faults, seed)
+            schedule = Schedule(server, faults, road, seed)
             verdict = schedule.run()
             _say(f"{'; '.join(schedule.events)}: {verdict}")
             for name in _NUMBERS:

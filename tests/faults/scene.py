@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bus import Bus, Daemon, eventually, happens
 from datanommer.models.receiving.spool import Spool
 
 from .proxy import Proxy
+from .roads import Road, ZeroMQ
 from .server import Server
 from .stream import Stream
 from .verdict import Verdict, count_stored, judge
-from .witness import FILE_KEY, Witness
+from .witness import FILE_KEY
 
-_TESTS = Path(__file__).parent.parent
 #: Seconds after which all that was published is stored: a pause of the hub between two tries to
 #: reach the database is about as long as the fault was.
 _RECOVERY = 60
@@ -51,13 +52,14 @@ class Database:
 
 
 class Scene:
-    """A hub, and a publisher that it listens to.
+    """A hub (or what else datanommer runs in), and a publisher that it listens to.
 
     Args:
         database: where the hub stores.
         folder: for the hub's files.
         seed: of what is published.
         poison: the share of messages that belong among the rejected.
+        road: how they come.
         config: what the configuration says besides.
     """
 
@@ -67,35 +69,25 @@ class Scene:
         folder: Path,
         seed: int = 0,
         poison: float = 0.0,
-        **config: object,
+        road: Callable[[Bus], Road] = ZeroMQ,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.database = database
         self.bus = Bus(folder)
-        self.stream = Stream(self.bus.publisher, random.Random(seed), poison)
+        self.road = road(self.bus)
+        self.stream = Stream(self.road, random.Random(seed), poison)
         self.spool = folder / "spool"
         self._witness = folder / "received"
         self.bus.config["datanommer.sqlalchemy.url"] = database.url
         # The disk that the tests run on is no matter here.
         self.bus.config["datanommer.spool_min_free_bytes"] = 0
         self.bus.config[FILE_KEY] = str(self._witness)
-        self.bus.config.update(config)
+        self.bus.config.update(config or {})
 
     def start_hub(self) -> Daemon:
-        """A hub that has subscribed, with a witness in it."""
-        os.environ["PYTHONPATH"] = str(_TESTS)
-        try:
-            consumer = f"faults.{Witness.__module__.rpartition('.')[2]}:{Witness.__name__}"
-            self.hub = self.bus.start("fedmsg-hub", "--with-consumers", consumer)
-        finally:
-            del os.environ["PYTHONPATH"]
-        publisher = self.bus.publisher
-        eventually(
-            lambda: publisher.has_new_subscriber(0) or not self.hub.is_alive, "a subscription"
-        )
-        assert self.hub.is_alive, self.hub.log
-        publisher.wait_for_subscriber()
-        self.hub.wait_until_it_says("Running the MokshaHub reactor")
+        """A hub that listens, or will when it can."""
+        self.hub = self.road.start_consumer()
         return self.hub
 
     def stop_hub(self, number: signal.Signals = signal.SIGTERM) -> float:
@@ -105,17 +97,6 @@ class Scene:
         exit_code = self.hub.exit_code()
         assert exit_code == 0, (exit_code, self.hub.log)
         return time.monotonic() - began
-
-    def kill_hub(self) -> None:
-        """Kill it with SIGKILL; what was published for nobody is dropped by the publisher."""
-        self.hub.kill()
-        self.forget_subscribers()
-
-    def forget_subscribers(self) -> None:
-        """Take note of those that have left; the next one is new."""
-        publisher = self.bus.publisher
-        while publisher.has_new_subscriber(0.2):
-            publisher._socket.recv()
 
     def received(self) -> set[str]:
         """The ids of what fedmsg-hub handed to the consumer."""
@@ -156,3 +137,4 @@ class Scene:
     def close(self) -> None:
         self.stream.stop()
         self.bus.close()
+        self.road.close()

@@ -5,19 +5,25 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
-from bus import Publisher
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 
 _TICK = 0.005  # seconds
+
+
+class Publisher(Protocol):
+    """Sends messages."""
+
+    def publish(self, *envelopes: dict[str, Any]) -> None:
+        """Send these."""
 
 
 class Stream:
     """What one publisher sends.
 
     Args:
-        publisher: of the bus.
+        publisher: sends it.
         choice: chooses the forms of the messages.
         poison: the share of messages that no row can hold.
     """

@@ -79,18 +79,23 @@ def judge(published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path])
     places = {msg_id: place for place, msg_id in enumerate(sent)}
     # The spool first: what a hub stores meanwhile is found at least once.
     spooled = [body for folder in spools for body in _in_spool(folder)]
-    stored, rejected = _in_database(url)
+    stored, rejects = _in_database(url)
+    rejected = [each["body"] for each in rejects]
     found = [stored, rejected, spooled]
     ids = [{_id(body) for body in bodies} & sent.keys() for bodies in found]
     kept = ids[0] | ids[1] | ids[2]
-    rows = Counter(_id(body) for body in stored + rejected)
+    rows = Counter(_id(body) for body in stored)
+    # What a publisher sends again, because it heard of no receipt, is another message to a broker.
+    rows += Counter(
+        (_id(each["body"]), str(each.get("headers", {}).get("timestamp"))) for each in rejects
+    )
     order = [places[_id(body)] for body in stored if _id(body) in places]
     return Verdict(
         published=len(sent),
         stored=len(ids[0]),
         rejected=len(ids[1] - ids[0]),
         spooled=len(ids[2] - ids[1] - ids[0]),
-        duplicates=sum(number - 1 for number in rows.values()),
+        duplicates=sum(number - 1 for number in rows.values()) + len(ids[0] & ids[1]),
         lost=len(sent.keys() - kept),
         invented=sum(sent.get(_id(body)) != _text(body) for bodies in found for body in bodies),
         misplaced=sum(later < earlier for earlier, later in pairwise(order)),
@@ -118,7 +123,7 @@ def _in_database(url: str) -> tuple[list[Any], list[Any]]:
         )
         stored = [row.body for row in rows]
         rejected = [
-            json.loads(bytes(row.raw))["body"]
+            json.loads(bytes(row.raw))
             for row in session.scalars(sa.select(Rejected).order_by(Rejected.id))
         ]
     engine.dispose()

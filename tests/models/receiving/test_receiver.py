@@ -131,6 +131,13 @@ class TestWhatComesOverStomp:
     def test_that_nests_too_deep_for_an_id_is_rejected(self) -> None:
         assert reject(over_stomp(b"[" * 900 + b"]" * 900)).kind == "too large"
 
+    @pytest.mark.parametrize("body", [b'{"n": NaN}', b"\xff", b"[" * 100_000])
+    def test_is_the_same_reject_when_it_is_delivered_again(self, body: bytes) -> None:
+        first = reject(over_stomp(body, message_id="T_a@@session-x@@1", own="a"))
+        again = reject(over_stomp(body, message_id="T_a@@session-y@@2", own="a"))
+        assert first.sha256 == again.sha256
+        assert first.sha256 != reject(over_stomp(body, own="b")).sha256
+
     @pytest.mark.parametrize("timestamp", ["", "-1", "1e3", "9" * 15, "\u0661", "1490021742137.5"])
     def test_without_a_time_that_can_be_read_is_of_now(self, timestamp: str) -> None:
         assert row(over_stomp(timestamp=timestamp)).timestamp.year > 2020

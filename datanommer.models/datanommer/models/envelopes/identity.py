@@ -94,6 +94,11 @@ def headers_of(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
     return fields.first_dict(envelope["body"].get("headers"), envelope.get("headers"))
 
 
+def own_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Those headers of STOMP that are the same whenever the message is delivered."""
+    return {name: value for name, value in headers.items() if name not in _OF_TRANSPORT}
+
+
 def known_id(envelope: Mapping[str, Any]) -> str | None:
     """The id that the sender, or the broker, gave to a message."""
     headers = headers_of(envelope) or {}
@@ -124,11 +129,10 @@ def _id_of_content(envelope: Mapping[str, Any]) -> str | None:
     headers = _stomp_headers(envelope)
     if headers is None:
         return None
-    own = {name: value for name, value in headers.items() if name not in _OF_TRANSPORT}
     sent = stomp_timestamp(envelope)
     # Without a time, the year would be that of the delivery.
     prefix = "" if sent is None else f"{fields.read_timestamp(sent).year}-"
-    return f"{prefix}{_uuid({'body': body, 'headers': own})}"
+    return f"{prefix}{_uuid({'body': body, 'headers': own_headers(headers)})}"
 
 
 def _uuid(content: Any) -> uuid.UUID:

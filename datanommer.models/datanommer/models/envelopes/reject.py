@@ -35,13 +35,20 @@ class Reject:
     topic: str | None
 
     @classmethod
-    def of_received(cls, received: Any, error: NotStorable, topic: str | None = None) -> Self:
+    def of_received(
+        cls,
+        received: Any,
+        error: NotStorable,
+        topic: str | None = None,
+        identified_by: bytes | None = None,
+    ) -> Self:
         """The reject of something received.
 
         Args:
             received: what came, as an object, or as bytes where it could not be read as one.
             error: why it cannot be stored.
             topic: the topic, where `received` does not tell.
+            identified_by: what makes two the same, where that is not all of `received`.
         """
         outer = received if isinstance(received, dict) else {}
         inner = outer.get("body")
@@ -54,7 +61,7 @@ class Reject:
             kind=error.kind,
             reason=fields.fit_text(reason) or "",
             raw=raw[:MAX_RAW_BYTES],
-            sha256=hashlib.sha256(raw).digest(),
+            sha256=hashlib.sha256(identified_by or _identity(outer) or raw).digest(),
             msg_id=fields.fit_text(body.get("msg_id")),
             topic=fields.fit_text(body.get("topic", outer.get("topic", topic))),
         )
@@ -89,3 +96,11 @@ class Reject:
 
     def __str__(self) -> str:
         return f"({self.kind}): {identity.describe(self.msg_id, self.topic)}: {self.reason}"
+
+
+def _identity(envelope: dict[str, Any]) -> bytes | None:
+    """What makes two the same, where headers of STOMP differ with each delivery."""
+    headers = envelope.get("headers")
+    if not isinstance(headers, dict):
+        return None
+    return lossless_json.dumps({**envelope, "headers": identity.own_headers(headers)})

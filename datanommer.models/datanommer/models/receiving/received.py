@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from datanommer.models.envelopes import fields, lossless_json
+from datanommer.models.envelopes import fields, identity, lossless_json
 from datanommer.models.envelopes.identity import Fallback, lacks_time
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
@@ -167,11 +167,14 @@ class Received:
 
     def as_reject(self, error: NotStorable) -> Reject:
         """The reject of a body that cannot be read."""
+        headers = self.headers
+        own = None if headers is None else json.dumps(identity.own_headers(json.loads(headers)))
+        return Reject.of_received(self._raw(headers), error, self.topic, self._raw(own))
+
+    def _raw(self, headers: str | None) -> bytes:
         body = self.body if isinstance(self.body, bytes) else self.body.encode()
         raw = b'{"topic": %b, "body": %b' % (json.dumps(self.topic).encode(), body)
-        if self.headers is not None:
-            raw += b', "headers": %b' % self.headers.encode()
-        return Reject.of_received(raw + b"}", error, self.topic)
+        return raw + (b"}" if headers is None else b', "headers": %b}' % headers.encode())
 
 
 def _text_of(data: bytes) -> str | bytes:

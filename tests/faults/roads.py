@@ -1,0 +1,255 @@
+"""The roads on which messages come to datanommer, and what can go wrong on each.
+
+Over a broker, nothing is lost while nobody listens, nor by a kill of the consumer at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pika
+import pika.exceptions
+
+import activemq
+import rabbitmq
+from bus import Bus, Daemon, eventually
+from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+from stomp import Client
+
+from .proxy import Proxy
+from .witness import Witness
+
+_TESTS = Path(__file__).parent.parent
+_WITNESS = f"faults.{Witness.__module__.rpartition('.')[2]}:{Witness.__name__}"
+
+RoadFault = Callable[[], AbstractContextManager[None]]
+
+
+class Road(Protocol):
+    """How messages come."""
+
+    @property
+    def has_broker(self) -> bool:
+        """Whether messages wait while nobody listens."""
+
+    @property
+    def signals(self) -> Sequence[signal.Signals]:
+        """Those that end the consumer in order."""
+
+    @property
+    def faults(self) -> Mapping[str, RoadFault]:
+        """What can go wrong on it, by name."""
+
+    def publish(self, *envelopes: dict[str, Any]) -> None:
+        """Send messages; over a broker, until it has them."""
+
+    def start_consumer(self) -> Daemon:
+        """What datanommer runs in, once it listens."""
+
+    def close(self) -> None:
+        """Take away what it made."""
+
+
+def _start_hub(bus: Bus) -> Daemon:
+    """A hub with a witness in it."""
+    os.environ["PYTHONPATH"] = str(_TESTS)
+    try:
+        return bus.start("fedmsg-hub", "--with-consumers", _WITNESS)
+    finally:
+        del os.environ["PYTHONPATH"]
+
+
+class ZeroMQ:
+    """fedmsg's own: what is published while nobody listens is gone."""
+
+    has_broker = False
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    faults: ClassVar[dict[str, RoadFault]] = {}
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.publish = bus.publisher.publish
+
+    def start_consumer(self) -> Daemon:
+        """A hub that has subscribed."""
+        publisher = self._bus.publisher
+        while publisher.has_new_subscriber(0.2):  # one that has left: the next one is new
+            publisher._socket.recv()
+        hub = _start_hub(self._bus)
+        eventually(lambda: publisher.has_new_subscriber(0) or not hub.is_alive, "a subscription")
+        assert hub.is_alive, hub.log
+        publisher.wait_for_subscriber()
+        hub.wait_until_it_says("Running the MokshaHub reactor")
+        return hub
+
+    def close(self) -> None:
+        pass
+
+
+class Brokered:
+    """A broker, and the network to it, as the consumer sees it; publishers are beside it.
+
+    Args:
+        port: of the broker.
+    """
+
+    has_broker = True
+
+    def __init__(self, port: int) -> None:
+        self.proxy = Proxy(port)
+
+    @property
+    def faults(self) -> Mapping[str, RoadFault]:
+        """What the network does."""
+        return {"connection cut": self._cut, "silent network": self._silent}
+
+    @contextlib.contextmanager
+    def _cut(self) -> Iterator[None]:
+        self.proxy.reset()
+        try:
+            yield
+        finally:
+            self.proxy.flow()
+
+    @contextlib.contextmanager
+    def _silent(self) -> Iterator[None]:
+        self.proxy.hold()
+        try:
+            yield
+        finally:
+            # Nobody knows what was under way: it may have been lost, too.
+            self.proxy.cut()
+            self.proxy.flow()
+
+    def close(self) -> None:
+        self.proxy.close()
+
+
+class Stomp(Brokered):
+    """ActiveMQ, which a hub listens to."""
+
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    _QUEUE = "/queue/faults"
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        folder = bus.folder / "activemq"
+        folder.mkdir()
+        self._broker = activemq.ActiveMQ(folder)
+        self._client: Client | None = None
+        super().__init__(self._broker.port)
+        bus.config.update(
+            {
+                "zmq_enabled": False,
+                "stomp_uri": f"127.0.0.1:{self.proxy.port}",
+                "stomp_queue": self._QUEUE,
+                "stomp_heartbeat": 1000,
+            }
+        )
+
+    @property
+    def faults(self) -> Mapping[str, RoadFault]:
+        """What the network does, and a broker that is killed."""
+        return {**super().faults, "broker restarts": self._restart}
+
+    @contextlib.contextmanager
+    def _restart(self) -> Iterator[None]:
+        self._broker.kill()
+        try:
+            yield
+        finally:
+            self._broker.start()
+
+    def publish(self, *envelopes: dict[str, Any]) -> None:
+        """Send messages, until the broker has them on its disk."""
+        messages = [(json.dumps(each["body"]).encode(), dict[str, str]()) for each in envelopes]
+        while messages:
+            try:
+                self._client = self._client or self._broker.connect()
+                self._client.publish(self._QUEUE, messages)
+            except (OSError, EOFError):
+                # Some may have arrived, and come twice.
+                self._client = None
+                time.sleep(0.2)
+            else:
+                return
+
+    def start_consumer(self) -> Daemon:
+        """A hub; maybe it listens only when the broker is back."""
+        hub = _start_hub(self._bus)
+        hub.wait_until_it_says("Running the MokshaHub reactor")
+        return hub
+
+    def close(self) -> None:
+        super().close()
+        self._broker.close()
+
+
+class Amqp(Brokered):
+    """RabbitMQ, which `fedora-messaging consume` listens to."""
+
+    signals = (signal.SIGTERM, signal.SIGINT)  # SIGHUP is nothing to fedora-messaging
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._broker = rabbitmq.Broker(bus.folder)
+        self._broker.declare_queue()
+        self._channel: Any = None
+        super().__init__(rabbitmq.ADDRESS[1])
+
+    def publish(self, *envelopes: dict[str, Any]) -> None:
+        """Send messages as a bridge from fedmsg does, until the broker has them."""
+        for each in envelopes:
+            while not self._send(each["body"]):
+                time.sleep(0.2)
+
+    def _send(self, body: dict[str, Any]) -> bool:
+        properties = pika.BasicProperties(
+            headers={"fedora_messaging_schema": "base.message", "fedora_messaging_severity": 20},
+            message_id=body["msg_id"],
+            content_encoding="utf-8",
+            delivery_mode=2,
+        )
+        try:
+            self._channel = self._channel or self._broker.open_channel()
+            self._channel.basic_publish(
+                self._broker.name, body["topic"], json.dumps(body).encode(), properties
+            )
+        except (pika.exceptions.AMQPError, OSError):
+            self._channel = None
+            return False
+        return True
+
+    def start_consumer(self) -> Daemon:
+        """A consumer; maybe it listens only when the network is back."""
+        os.environ[URL_VARIABLE] = self._bus.config[URL_KEY]
+        conf = self._broker.configuration(self.proxy.port)
+        try:
+            return self._bus.start(
+                *("fedora-messaging", "--conf", conf, "consume"),
+                "--callback=datanommer.consumer:Callback",
+            )
+        finally:
+            del os.environ[URL_VARIABLE]
+
+    def close(self) -> None:
+        super().close()
+        if self._channel:
+            self._channel.connection.close()
+        self._broker.close()
+
+
+#: By the name that is given at the shell, each with why it cannot be tried here.
+ROADS: dict[str, tuple[Callable[[Bus], Road], Callable[[], str | None]]] = {
+    "zeromq": (ZeroMQ, lambda: None),
+    "stomp": (Stomp, activemq.why_not),
+    "amqp": (Amqp, rabbitmq.why_not),
+}
