@@ -19,11 +19,22 @@ from benchmarks.setting import Setting, server
 
 sys.path.insert(0, str(ROOT / "tests"))  # the bus and the classic schema of the tests
 
-from benchmarks import archive, batches, grep, hub, ingest, questions, signatures, storage
+from benchmarks import (
+    archive,
+    batches,
+    grep,
+    hub,
+    ingest,
+    over_stomp,
+    questions,
+    signatures,
+    storage,
+)
 
 Benchmark = Callable[[Setting], Iterator[Figure]]
 BENCHMARKS: dict[str, Benchmark] = {
     "hub": hub.throughput,
+    "stomp": over_stomp.throughput,
     "latency": hub.latency,
     "ending": hub.ending,
     "add_all": ingest.add_all,

@@ -11,6 +11,8 @@ from sqlalchemy import orm
 
 from benchmarks import classic_way
 from benchmarks.hub import CLASSIC_KEY, COUNT_KEY, EVERY_KEY
+from datanommer import models
+from datanommer.models.configuration import URL_KEY
 
 
 class NoOp(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
@@ -55,3 +57,22 @@ class Classic(NoOp):
         ]
         classic_way.add(self._session, message, *names)
         super().consume(message)
+
+
+class Blocking(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
+    """Stores one message after another over moksha's own STOMP, which acknowledges what it returns.
+
+    Args:
+        hub: the hub of moksha.
+    """
+
+    config_key = "benchmarks.stores"
+    topic = "/queue/benchmark"
+    validate_signatures = False
+
+    def __init__(self, hub: Any) -> None:
+        models.init(hub.config[URL_KEY])
+        super().__init__(hub)
+
+    def consume(self, message: dict[str, Any]) -> None:
+        models.add(message)
