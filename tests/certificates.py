@@ -55,9 +55,11 @@ class Authority:
         }
 
     def issue(self, name: str, valid: Period = NOW) -> None:
-        """Make a key and a certificate for a signer of that name."""
+        """Make a key and a certificate for a signer, or a host, of that name."""
         key = _new_key()
-        certificate = self._certificate(_name(name), key.public_key(), valid)
+        certificate = self._certificate(_name(name), key.public_key(), valid).add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
+        )
         self._write(f"{name}.crt", certificate.sign(self._key, hashes.SHA256()))
         (self.folder / f"{name}.key").write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

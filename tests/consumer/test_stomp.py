@@ -16,6 +16,7 @@ from bus import Archive, Bus, Daemon, eventually, happens
 from certificates import Authority
 from envelopes import envelope
 from stomp import Broker
+from tls import Terminator
 
 QUEUE = "/queue/Consumer.datanommer.test.VirtualTopic.eng.>"
 TOPIC = "/topic/VirtualTopic.eng.brew.build.complete"
@@ -418,6 +419,52 @@ def test_a_broker_that_stops_its_heart_beat_is_left(
 def test_a_broker_that_offers_no_heart_beat_is_not_timed_out(broker: Broker, start: Start) -> None:
     start(stomp_heartbeat=50)
     assert not happens(lambda: broker.connections > 1, 1)
+
+
+@pytest.fixture
+def tls(broker: Broker, bus: Bus, tmp_path: Path) -> Iterator[Authority]:
+    """A broker behind TLS, and a hub with a certificate that it accepts."""
+    authority = Authority(tmp_path)
+    for name in ("localhost", "hub", "elsewhere"):
+        authority.issue(name)
+    terminator = Terminator(broker.port, authority.folder, "localhost")
+    bus.config["stomp_uri"] = f"localhost:{terminator.port}"
+    bus.config["stomp_ssl_crt"] = str(authority.folder / "hub.crt")
+    bus.config["stomp_ssl_key"] = str(authority.folder / "hub.key")
+    yield authority
+    terminator.close()
+
+
+def test_a_broker_may_speak_tls(
+    broker: Broker,
+    tls: Authority,
+    start: Start,
+    archive: Archive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.folder / "ca.crt"))
+    hub = start()
+    broker.send(TOPIC, b"1")
+    assert wait_for(archive, 1) == [1]
+    wait_until_acknowledged(broker, 1)
+    # A certificate that is being renewed is missing for a moment.
+    certificate = tls.folder / "hub.crt"
+    certificate.rename(tls.folder / "away")
+    broker.cut()
+    hub.wait_until_it_says("No connection to localhost")
+    (tls.folder / "away").rename(certificate)
+    broker.send(TOPIC, b"2")
+    assert wait_for(archive, 2) == [1, 2]
+    assert "Traceback" not in hub.log
+
+
+@pytest.mark.usefixtures("tls")
+def test_a_broker_whose_certificate_nobody_vouches_for_hears_no_password(
+    broker: Broker, start: Start
+) -> None:
+    hub = start(waits=False)
+    hub.wait_until_it_says("certificate verify failed")
+    assert broker.frames == []
 
 
 def test_a_hub_without_acknowledgements_says_what_a_kill_may_cost(start: Start) -> None:

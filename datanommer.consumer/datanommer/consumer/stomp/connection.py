@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from moksha.hub.reactor import reactor
 from twisted.internet import protocol
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from datanommer.consumer.stomp.frame import VERSIONS, Frame, FrameError, FrameReader, encode
 from datanommer.consumer.stomp.settings import Settings
@@ -50,6 +51,7 @@ class Connection(protocol.Protocol):
     Attributes:
         is_subscribed: whether the broker has taken all subscriptions.
         has_complained: whether the broker has sent an ERROR.
+        why_lost: why the connection has ended, in words.
     """
 
     transport: Any  # Twisted's interface lacks what TCP and TLS have
@@ -67,6 +69,7 @@ class Connection(protocol.Protocol):
         self._silent_intervals = 0
         self._is_connected = self._is_paused = self._is_stopping = False
         self.is_subscribed = self.has_complained = False
+        self.why_lost = ""
 
     def connectionMade(self) -> None:  # noqa: N802  Twisted's name
         """Introduce ourselves."""
@@ -94,8 +97,10 @@ class Connection(protocol.Protocol):
         except FrameError as error:
             self._complain(f"no STOMP: {error}")
 
-    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802
         """Stop what goes on by the clock."""
+        # With TLS, nobody else hears what was wrong with it.
+        self.why_lost = self.why_lost or reason.getErrorMessage()
         self._is_connected = False
         self._end_handshake()
         for each in self._heart_beats:
@@ -174,12 +179,10 @@ class Connection(protocol.Protocol):
         # Intervals are counted, and not seconds: a reactor that was busy has not read meanwhile.
         self._silent_intervals += not self._is_paused
         if self._silent_intervals > _MISSED:
-            log.warning("The broker says nothing any more, not even its heart-beat.")
-            self.abort()
+            self.abort("it says nothing any more, not even its heart-beat")
 
     def _time_out(self) -> None:
-        log.warning("The broker has not taken the subscription in %d seconds.", _HANDSHAKE_SECONDS)
-        self.abort()
+        self.abort(f"it has not taken the subscription in {_HANDSHAKE_SECONDS:.0f} seconds")
 
     def _end_handshake(self) -> None:
         if self._handshake.active():
@@ -189,7 +192,7 @@ class Connection(protocol.Protocol):
         self.has_complained = True
         self._owner.complained(self, reason)
         # RabbitMQ keeps the connection open after some errors.
-        self.abort()
+        self.abort(reason)
 
     def answers(self, command: str, frame: Frame) -> bytes:
         """The bytes of an ACK or NACK for a message; none where the broker waits for none."""
@@ -237,9 +240,10 @@ class Connection(protocol.Protocol):
         self.resume()
         self.write(self.frame("DISCONNECT", {"receipt": _GOODBYE}))
 
-    def abort(self) -> None:
-        """End at once."""
+    def abort(self, why: str) -> None:
+        """End at once, and say why."""
         if self._is_connected:
+            self.why_lost = why
             self.transport.abortConnection()
 
 

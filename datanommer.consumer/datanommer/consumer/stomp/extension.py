@@ -128,15 +128,16 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
     def clientConnectionLost(self, connector: object, reason: Any) -> None:  # noqa: N802
         """Connect anew, unless the hub ends."""
         connection, self.proto = self.proto, None
+        assert connection  # it was made, or it could not be lost
         if self._is_stopping:
             self._gone.callback(None)
             return
         if self._subscribed_at and time.monotonic() > self._subscribed_at + _GOOD_SECONDS:
             self._backoff.reset()
         self._subscribed_at = None
-        if not (connection and connection.has_complained):
+        if not connection.has_complained:
             self._forget_complaint()
-        self._connect_again(f"The connection to {self._name} is lost", reason.getErrorMessage())
+        self._connect_again(f"The connection to {self._name} is lost", connection.why_lost)
 
     def clientConnectionFailed(self, connector: object, reason: Any) -> None:  # noqa: N802
         """Try the next broker."""
@@ -153,6 +154,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
                 return
             pause = min(pause, left)
         self.address_index = (self.address_index + 1) % len(self.addresses)
+        why = why.rstrip(".")
         log.warning("%s: %s. Trying %s in %.1f seconds.", what, why, self._name, pause)
         reactor.callLater(pause, self._connect)
 
@@ -256,7 +258,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         self._log.close()
         if self.proto:
             self.proto.say_goodbye()
-            reactor.callLater(_GOODBYE_SECONDS, self.proto.abort)
+            reactor.callLater(_GOODBYE_SECONDS, self.proto.abort, "it has not said goodbye")
         elif not self._gone.called:
             self._gone.callback(None)
         return self._gone
