@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from bus import Archive, Bus, Daemon, eventually, happens
 from certificates import Authority
+from datanommer.consumer.stomp.settings import Settings
+from datanommer.models.errors import ConfigurationError
 from envelopes import envelope
 from stomp import Broker
 from tls import Terminator
@@ -487,6 +490,13 @@ def test_a_hub_that_cannot_speak_ends_and_says_why(
     assert hub.exit_code() == 1
     assert told in hub.log
     assert "Traceback" not in hub.log
+
+
+def test_tls_without_the_library_that_it_needs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "service_identity", None)
+    config = {"stomp_queue": QUEUE, "stomp_ssl_key": "hub.key", "stomp_ssl_crt": "hub.crt"}
+    with pytest.raises(ConfigurationError, match=r"Install datanommer\.consumer\[stomp\]"):
+        Settings.of(config, 1000)
 
 
 def test_no_password_is_told(broker: Broker, start: Start) -> None:
