@@ -4,8 +4,8 @@
 # Lint, types and tests. The tests run against the wheels, built from a clean copy and installed.
 # Those that use a database (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one
 # answers, and all others on the embedded one. What concerns AMQP is tested where a RabbitMQ answers
-# at 127.0.0.1:5672 (guest, guest); STOMP on real brokers, where it answers at 61613 and where
-# Debian's activemq is installed. Needs Python 3.11 or later, git and pip's index.
+# at 127.0.0.1:5672 (guest, guest), and STOMP also where it answers at 127.0.0.1:61613, and where
+# Debian's package activemq is installed. Needs Python 3.11 or later, git and pip's index.
 # A process that still runs when the tests have ended is named and killed, and the run fails.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)

@@ -13,7 +13,7 @@ from bus import happens
 _HOME = Path("/usr/share/activemq")
 _JAR = _HOME / "bin" / "activemq.jar"
 _CONFIGURATION = Path("/etc/activemq/instances-available/main/activemq.xml")
-#: To be up; it takes three seconds where nothing else runs.
+#: Seconds, to be up; it takes one where nothing else runs.
 _PATIENCE = 120
 _OPENWIRE = '<transportConnector name="openwire" uri="tcp://127.0.0.1:61616"/>'
 _STOMP = '<transportConnector name="stomp" uri="stomp://127.0.0.1:{}"/>'

@@ -216,7 +216,7 @@ def rabbitmq_stomp(_rabbitmq_stomp: str | None, tmp_path: Path) -> Iterator[rabb
 def activemq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian_activemq.ActiveMQ]:
     """An ActiveMQ of the test's own, which it may kill; without one, as `broker`.
 
-    It is up in seconds: cheaper than tests that must leave it to each other as they found it.
+    It is up in a second: cheaper than tests that must leave it to each other as they found it.
     """
     if reason := debian_activemq.why_not():
         leave_out(reason)

@@ -21,7 +21,7 @@ from datanommer.consumer.writer import Writer
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
 from datanommer.models.envelopes import users_and_packages
-from datanommer.models.errors import DatanommerError, NotStorable
+from datanommer.models.errors import ConfigurationError, DatanommerError, NotStorable
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.receiving.spool import open_configured
@@ -106,9 +106,15 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def _take_over_stomp(self, config: Mapping[str, Any]) -> list[Road]:
         if not settings.uses_stomp(config):
             return []
-        # Not above: what moksha imports for it is not needed otherwise.
-        from datanommer.consumer.stomp.extension import Extension
-        from datanommer.consumer.stomp.settings import Settings
+        # Not above: moksha's part for it needs distutils, which newer Pythons leave to setuptools.
+        try:
+            from datanommer.consumer.stomp.extension import Extension
+            from datanommer.consumer.stomp.settings import Settings
+        except ImportError as error:
+            raise ConfigurationError(
+                "STOMP is configured, and moksha.hub cannot import what it needs for it: "
+                f"{error}. Install setuptools 81."
+            ) from error
 
         end = functools.partial(shutdown.end, self)
         return [Extension.take_over(self, Settings.of(config, self._batch_size), end)]

@@ -21,7 +21,6 @@ from datanommer.consumer.stomp.deliveries import Deliveries, Delivery
 from datanommer.consumer.stomp.frame import Frame
 from datanommer.consumer.stomp.settings import Settings
 from datanommer.models.configuration import TOPIC_KEY
-from datanommer.models.errors import ConfigurationError
 from datanommer.models.receiving.received import Received
 
 log = logging.getLogger("fedmsg.consumers.datanommer.stomp")
@@ -54,20 +53,14 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
             consumer: datanommer's; it has the `hub` and the `topic`.
             settings: how to speak to the brokers.
             end: ends the hub in order, with an exit code.
-
-        Raises:
-            ConfigurationError: moksha has made none.
         """
-        for extension in consumer.hub.extensions:
-            if isinstance(extension, StompHubExtension):
-                extension.__class__ = cls
-                adopted: Extension = extension
-                adopted._prepare(consumer, settings, end)
-                return adopted
-        raise ConfigurationError(
-            "STOMP is configured, and moksha.hub cannot import what it needs for it. Install "
-            "datanommer.consumer[stomp], and a setuptools that has distutils."
+        (extension,) = (
+            each for each in consumer.hub.extensions if isinstance(each, StompHubExtension)
         )
+        extension.__class__ = cls
+        taken: Extension = extension
+        taken._prepare(consumer, settings, end)
+        return taken
 
     def _prepare(self, consumer: Any, settings: Settings, end: Callable[[int], None]) -> None:
         self._consumer = consumer
@@ -118,8 +111,10 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
 
     # What Twisted calls.
 
-    def buildProtocol(self, addr: object) -> Connection:  # noqa: N802
+    def buildProtocol(self, addr: object) -> Connection | None:  # noqa: N802
         """The connection that was made, to the broker whose turn it is."""
+        if self._is_stopping:
+            return None
         wanted = [self._settings.queue] if self._settings.queue else self._topics
         host, _ = self._address
         self.proto = Connection(self._settings, host, wanted, self)
@@ -128,10 +123,10 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
     def clientConnectionLost(self, connector: object, reason: Any) -> None:  # noqa: N802
         """Connect anew, unless the hub ends."""
         connection, self.proto = self.proto, None
-        assert connection  # it was made, or it could not be lost
         if self._is_stopping:
-            self._gone.callback(None)
+            self._tell_that_it_is_gone()
             return
+        assert connection  # it was made, or it could not be lost
         if self._subscribed_at and time.monotonic() > self._subscribed_at + _GOOD_SECONDS:
             self._backoff.reset()
         self._subscribed_at = None
@@ -259,9 +254,13 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         if self.proto:
             self.proto.say_goodbye()
             reactor.callLater(_GOODBYE_SECONDS, self.proto.abort, "it has not said goodbye")
-        elif not self._gone.called:
-            self._gone.callback(None)
+        else:
+            self._tell_that_it_is_gone()
         return self._gone
+
+    def _tell_that_it_is_gone(self) -> None:
+        if not self._gone.called:
+            self._gone.callback(None)
 
 
 def _call(callbacks: list[Callable[..., Any]], destination: str, message: Frame) -> bool:
