@@ -55,10 +55,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs_program"):
         for program in marker.args:
             if shutil.which(program) is None:
-                _leave_out(f"{program} is not installed")
+                leave_out(f"{program} is not installed")
 
 
-def _leave_out(reason: str) -> None:
+def leave_out(reason: str) -> None:
+    """Skip a test, or fail it where everything is meant to be there."""
     # Where everything is meant to be there, nothing is left out in silence.
     (pytest.fail if os.environ.get("REQUIRE_SERVICES") else pytest.skip)(reason)
 
@@ -193,7 +194,7 @@ def _rabbitmq() -> str | None:
 def broker(_rabbitmq: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
     """An exchange and a queue of a RabbitMQ; without one, as `needs_program` without a program."""
     if _rabbitmq:
-        _leave_out(_rabbitmq)
+        leave_out(_rabbitmq)
     broker = rabbitmq.Broker(tmp_path)
     yield broker
     broker.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,17 @@ import pika
 import pika.exceptions
 
 ADDRESS = ("127.0.0.1", 5672)
+#: The argument of ``fedora-messaging consume`` that names what stores.
+CALLBACK = "--callback=datanommer.consumer:Callback"
 _URL = "amqp://guest:guest@{}:{}/%2F"
+_LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"level": "INFO", "handlers": ["console"]},
+    # How many messages are taken and acknowledged.
+    "loggers": {"datanommer": {"level": "DEBUG"}},
+}
 
 
 def why_not() -> str | None:
@@ -61,6 +72,7 @@ class Broker:
             "queues": {self.name: {**queue, "arguments": self._arguments}},
             "bindings": [{"queue": self.name, "exchange": self.name, "routing_keys": ["#"]}],
             "qos": {"prefetch_size": 0, "prefetch_count": 10},
+            "log_config": _LOG,
             **changes,
         }
         file = self._folder / f"{uuid.uuid4().hex}.toml"
@@ -79,19 +91,37 @@ class Broker:
             channel.queue_bind(self.name, self.name, "#")
 
     def publish(
-        self, topic: str, body: bytes, headers: dict[str, Any] | None, msg_id: str | None = None
+        self,
+        topic: str | bytes,
+        body: bytes,
+        headers: dict[Any, Any] | None,
+        msg_id: str | bytes | None = None,
+        encoding: str | None = "utf-8",
     ) -> None:
         """Publish what fedora-messaging would not."""
         properties = pika.BasicProperties(
-            headers=headers, message_id=msg_id, content_encoding="utf-8", delivery_mode=2
+            headers=headers, message_id=msg_id, content_encoding=encoding, delivery_mode=2
         )
         with self._channel() as channel:
             channel.basic_publish(self.name, topic, body, properties)
 
-    def send(self, line: dict[str, Any], prefix: str = "org.fedoraproject.stg") -> None:
-        """Publish a line as ``fedora-messaging publish`` does, without the second that it takes."""
-        topic = f"{prefix}.{line['topic']}"
-        self.publish(topic, json.dumps(line["body"]).encode(), line["headers"], line["id"])
+    def publish_encoded(self, topic: str, body: bytes, properties: bytes) -> None:
+        """Publish with properties as they are on the wire."""
+        with self._channel() as channel:
+            channel.basic_publish(self.name, topic, body, _Encoded(properties))
+
+    def send(self, *lines: dict[str, Any], prefix: str = "org.fedoraproject.stg") -> None:
+        """Publish lines as ``fedora-messaging publish`` does, without the second that it takes."""
+        with self._channel() as channel:
+            for each in lines:
+                properties = pika.BasicProperties(
+                    headers=each["headers"],
+                    message_id=each["id"],
+                    content_encoding="utf-8",
+                    delivery_mode=2,
+                )
+                body = json.dumps(each["body"]).encode()
+                channel.basic_publish(self.name, f"{prefix}.{each['topic']}", body, properties)
 
     def waiting(self, queue: str | None = None) -> int:
         """How many messages are in the queue (or another) and not with a consumer."""
@@ -114,6 +144,32 @@ class Broker:
             yield channel
         finally:
             connection.close()
+
+
+class _Encoded(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
+    """Properties that are encoded already."""
+
+    def __init__(self, encoded: bytes) -> None:
+        super().__init__()
+        self._encoded = encoded
+
+    def encode(self) -> list[bytes]:
+        return [self._encoded]
+
+
+def header(kind: bytes, value: bytes) -> bytes:
+    """The properties of a message with one header, of a type and a value as AMQP encodes them."""
+    entry = b"\x01h" + kind + value
+    flags = struct.pack(">H", pika.BasicProperties.FLAG_HEADERS)
+    return flags + struct.pack(">I", len(entry)) + entry
+
+
+def nested_table(depth: int) -> bytes:
+    """A table of AMQP in tables, for `header`."""
+    table = b""
+    for _ in range(depth):
+        table = b"\x01h" + b"F" + struct.pack(">I", len(table)) + table
+    return struct.pack(">I", len(table)) + table
 
 
 def _toml(value: Any) -> str:

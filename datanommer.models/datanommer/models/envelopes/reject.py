@@ -35,13 +35,20 @@ class Reject:
     topic: str | None
 
     @classmethod
-    def of_received(cls, received: Any, error: NotStorable, topic: str | None = None) -> Self:
+    def of_received(
+        cls,
+        received: Any,
+        error: NotStorable,
+        topic: str | None = None,
+        msg_id: str | None = None,
+    ) -> Self:
         """The reject of something received.
 
         Args:
             received: what came, as an object, or as bytes where it could not be read as one.
             error: why it cannot be stored.
             topic: the topic, where `received` does not tell.
+            msg_id: the id, likewise.
         """
         outer = received if isinstance(received, dict) else {}
         inner = outer.get("body")
@@ -55,7 +62,7 @@ class Reject:
             reason=fields.fit_text(reason) or "",
             raw=raw[:MAX_RAW_BYTES],
             sha256=hashlib.sha256(raw).digest(),
-            msg_id=fields.fit_text(body.get("msg_id")),
+            msg_id=fields.fit_text(body.get("msg_id", msg_id)),
             topic=fields.fit_text(body.get("topic", outer.get("topic", topic))),
         )
 
