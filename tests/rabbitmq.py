@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +15,12 @@ from typing import Any
 import pika
 import pika.exceptions
 
+from shell import ROOT
+
 ADDRESS = ("127.0.0.1", 5672)
 #: The argument of ``fedora-messaging consume`` that names what stores.
 CALLBACK = "--callback=datanommer.consumer:Callback"
+_SAMPLE = ROOT / "packaging" / "fedora-messaging" / "datanommer.toml"
 _URL = "amqp://guest:guest@{}:{}/%2F"
 _LOG = {
     "version": 1,
@@ -57,12 +62,12 @@ class Broker:
             channel.exchange_declare(self.name, "topic", durable=True)
             channel.queue_declare(self.dead, durable=True)
 
-    def configuration(self, port: int = ADDRESS[1], **changes: Any) -> str:
-        """A file for ``--conf`` of fedora-messaging, maybe with another port of the broker.
+    def configuration(self, port: int = ADDRESS[1], prefetch_count: int = 10) -> str:
+        """A file for ``--conf`` of fedora-messaging.
 
         Args:
             port: where to connect.
-            changes: keys and values of the configuration.
+            prefetch_count: how many messages a consumer may hold.
         """
         queue = {"durable": True, "auto_delete": False, "exclusive": False}
         keys = {
@@ -71,13 +76,35 @@ class Broker:
             "topic_prefix": "org.fedoraproject.stg",
             "queues": {self.name: {**queue, "arguments": self._arguments}},
             "bindings": [{"queue": self.name, "exchange": self.name, "routing_keys": ["#"]}],
-            "qos": {"prefetch_size": 0, "prefetch_count": 10},
+            "qos": {"prefetch_size": 0, "prefetch_count": prefetch_count},
             "log_config": _LOG,
-            **changes,
         }
         file = self._folder / f"{uuid.uuid4().hex}.toml"
         # JSON is TOML, but for the colons of its objects.
         file.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in keys.items()))
+        return str(file)
+
+    def sample(self, prefetch_count: int | None = None) -> str:
+        """The configuration that is shipped, but for its names.
+
+        Args:
+            prefetch_count: another one, if given.
+        """
+        text = _SAMPLE.read_text(encoding="utf-8")
+        for theirs, ours in {
+            "amqp://datanommer:password@rabbitmq.example.com/%2F": _URL.format(*ADDRESS),
+            "datanommer.dead": self.dead,
+            "queues.datanommer": f"queues.{self.name}",
+            'queue = "datanommer"': f'queue = "{self.name}"',
+            "amq.topic": self.name,
+        }.items():
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        assert tomllib.loads(text)["callback"] == CALLBACK.partition("=")[2]
+        if prefetch_count is not None:
+            text = re.sub("prefetch_count = .*", f"prefetch_count = {prefetch_count}", text)
+        file = self._folder / f"{uuid.uuid4().hex}.toml"
+        file.write_text(text)
         return str(file)
 
     @property

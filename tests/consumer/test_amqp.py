@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +27,6 @@ from faults.server import Server
 from rabbitmq import ADDRESS, CALLBACK, Broker
 from shell import ROOT, Run, script
 
-SAMPLE = ROOT / "packaging" / "fedora-messaging" / "datanommer.toml"
 #: The message of the document that describes the messages of scripts.
 TEST_MESSAGE = {
     "body": {"test_key1": "test_value1"},
@@ -64,8 +62,10 @@ def start(broker: Broker, tmp_path: Path) -> Iterator[Start]:
     """Start a consumer that listens to the broker."""
     started = []
 
-    def start(*, port: int = ADDRESS[1], is_to_fail: bool = False) -> Daemon:
-        conf = broker.configuration(port)
+    def start(
+        *, port: int = ADDRESS[1], is_to_fail: bool = False, prefetch_count: int = 10
+    ) -> Daemon:
+        conf = broker.configuration(port, prefetch_count)
         consumer = Daemon("fedora-messaging", "--conf", conf, "consume", CALLBACK, folder=tmp_path)
         started.append(consumer)
         if not is_to_fail:
@@ -249,7 +249,70 @@ def test_what_can_be_read_and_not_stored_is_rejected_as_an_envelope(
     assert broker.waiting() == broker.waiting(broker.dead) == 0
 
 
+def transactions(archive: Archive) -> int:
+    """How many transactions have stored the messages."""
+    return int(archive.scalar("SELECT count(DISTINCT xmin::text) FROM messages"))
+
+
+class TestBatches:
+    def test_a_backlog_is_stored_in_batches_in_its_order(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        broker.declare_queue()
+        sent = send(broker, 500)
+        consumer = start(prefetch_count=100)
+        eventually(lambda: has_consumed(start_log(tmp_path), 500), "all to be acknowledged")
+        assert contents(archive) == sent
+        assert transactions(archive) <= 50
+        consumer.send(signal.SIGTERM)
+        assert consumer.exit_code() == 0
+        assert broker.waiting() == 0
+
+    def test_poison_and_duplicates_in_a_batch_keep_nothing_from_being_stored(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        broker.declare_queue()
+        good = line()
+        broker.send(good, line(body={"n": math.nan}), good, line(body="x" * 65 * 1024**2))
+        broker.publish("org.example.dev.bare", b"{", None)
+        broker.send(line(body={"n": "last"}))
+        start()
+        eventually(lambda: has_consumed(start_log(tmp_path), 6), "all to be acknowledged")
+        assert contents(archive) == [good["body"], {"n": "last"}]
+        assert len(archive.rejected()) == 3
+
+    def test_two_consumers_share_a_queue(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        start()
+        start()
+        sent = send(broker, 200)
+        eventually(lambda: has_consumed(start_log(tmp_path), 200), "all to be acknowledged")
+        assert sorted(each["n"] for each in contents(archive)) == [each["n"] for each in sent]
+        assert archive.rejected() == []
+
+
 class TestStart:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "from fedora_messaging.twisted.consumer import Consumer; del Consumer._read_one",
+            "from fedora_messaging.twisted import protocol; del protocol.Consumer",
+            "from pika import spec; spec.props.clear()",
+        ],
+    )
+    def test_with_a_fedora_messaging_of_other_inner_parts_it_ends_and_says_so(
+        self, url: str, change: str
+    ) -> None:
+        program = f"{change}\nfrom datanommer.consumer import Callback; Callback()"
+        ended = subprocess.run(
+            [script("python"), "-c", program], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 1
+        (said,) = ended.stderr.splitlines()
+        assert "datanommer cannot start" in said
+        assert "fedora-messaging 3." in said
+
     def test_without_a_database_it_ends_and_says_where_it_looked(self, start: Start) -> None:
         consumer = start(is_to_fail=True)
         assert consumer.exit_code() == 69
@@ -268,23 +331,11 @@ class TestStart:
     def test_the_sample_configuration_works_but_for_its_names(
         self, broker: Broker, archive: Archive, tmp_path: Path
     ) -> None:
-        text = SAMPLE.read_text(encoding="utf-8")
-        for theirs, ours in {
-            "amqp://datanommer:password@rabbitmq.example.com/%2F": "amqp://guest:guest@127.0.0.1/",
-            "datanommer.dead": broker.dead,
-            "queues.datanommer": f"queues.{broker.name}",
-            'queue = "datanommer"': f'queue = "{broker.name}"',
-            "amq.topic": broker.name,
-        }.items():
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        assert tomllib.loads(text)["callback"] == CALLBACK.partition("=")[2]
-        file = tmp_path / "datanommer.toml"
-        file.write_text(text)
+        conf = broker.sample()
         broker.declare_queue()
         sent = line()
         broker.send(sent)
-        consumer = Daemon("fedora-messaging", "--conf", str(file), "consume", folder=tmp_path)
+        consumer = Daemon("fedora-messaging", "--conf", conf, "consume", folder=tmp_path)
         try:
             archive.wait_for({"body": {"msg_id": f"2021-{sent['id']}"}})
             assert "datanommer writes to postgresql://" in consumer.log
@@ -372,6 +423,28 @@ class TestNothingIsLost:
             consumer.kill()
             consumer = start()
         wait_for(frail_archive, len(sent))
+        assert sorted(each["n"] for each in contents(frail_archive)) == [each["n"] for each in sent]
+        assert frail_archive.rejected() == []
+
+    def test_kill_9_in_a_batch_loses_nothing_that_was_acknowledged(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        broker.declare_queue()
+        sent = send(broker, 1000)
+        consumer = start(prefetch_count=100)
+        wait_for(frail_archive, 200)
+        consumer.kill()
+        eventually(
+            lambda: broker.waiting() + len(frail_archive.messages()) >= len(sent),
+            "what was not acknowledged to be in the queue",
+        )
+        with fault.locked(frail):
+            consumer = start(prefetch_count=100)
+            consumer.wait_until_it_says("Took")
+            consumer.kill()
+        start(prefetch_count=100)
+        wait_for(frail_archive, len(sent))
+        eventually(lambda: broker.waiting() == 0, "an empty queue")
         assert sorted(each["n"] for each in contents(frail_archive)) == [each["n"] for each in sent]
         assert frail_archive.rejected() == []
 
