@@ -19,13 +19,15 @@ from benchmarks.setting import Setting, server
 
 sys.path.insert(0, str(ROOT / "tests"))  # the bus and the classic schema of the tests
 
-from benchmarks import archive, batches, grep, hub, ingest, questions, signatures, storage
+from benchmarks import amqp, archive, batches, grep, hub, ingest, questions, signatures, storage
 
 Benchmark = Callable[[Setting], Iterator[Figure]]
 BENCHMARKS: dict[str, Benchmark] = {
     "hub": hub.throughput,
     "latency": hub.latency,
     "ending": hub.ending,
+    "amqp": amqp.backlog,
+    "prefetch": amqp.prefetch,
     "add_all": ingest.add_all,
     "batches": batches.batches,
     "extraction": ingest.extract,

@@ -56,8 +56,8 @@ _NOTIFY = """
 def throughput(setting: Setting) -> Iterator[Figure]:
     """Messages a second of a flood, over those of a consumer that does nothing."""
     rounds = setting.rounds
-    unknown = _small_bus(rounds * _FLOOD, UNKNOWN)
-    fedora = _small_bus(rounds * _FLOOD, FEDORA, seed=1)
+    unknown = small_bus(rounds * _FLOOD, UNKNOWN)
+    fedora = small_bus(rounds * _FLOOD, FEDORA, seed=1)
     with contextlib.ExitStack() as stack:
         url, classic_url = (
             stack.enter_context(setting.empty(at_head=at_head)) for at_head in (True, False)
@@ -68,7 +68,7 @@ def throughput(setting: Setting) -> Iterator[Figure]:
         classic_one = stack.enter_context(
             _counting_hub("Classic", _CLASSIC_FLOOD, **{CLASSIC_KEY: classic_url})
         )
-        stored = stack.enter_context(_counter(url))
+        stored = stack.enter_context(counter(url))
         rates = alternate(
             rounds,
             {
@@ -208,7 +208,7 @@ def _counting_hub(consumer: str, every: int, **config: Any) -> Iterator[_Hub]:
 
 
 @contextlib.contextmanager
-def _counter(url: str) -> Iterator[Callable[[], int]]:
+def counter(url: str) -> Iterator[Callable[[], int]]:
     """What tells how many messages a database has."""
     with contextlib.closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
@@ -221,7 +221,7 @@ def _counter(url: str) -> Iterator[Callable[[], int]]:
         yield count
 
 
-def _small_bus(messages: int, prefix: str, seed: int = 0) -> Bus:
+def small_bus(messages: int, prefix: str, seed: int = 0) -> Bus:
     """A bus without signatures, of bodies of about `BODY_BYTES`."""
     bus = Bus(messages, prefix=prefix, seed=seed, mean_bytes=470, signed=False)
     size = statistics.mean(len(json.dumps(each["body"])) for each in bus.envelopes(0, 1000))

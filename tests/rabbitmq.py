@@ -62,13 +62,20 @@ class Broker:
             channel.exchange_declare(self.name, "topic", durable=True)
             channel.queue_declare(self.dead, durable=True)
 
-    def configuration(self, port: int = ADDRESS[1], prefetch_count: int = 10) -> str:
+    def configuration(
+        self,
+        port: int = ADDRESS[1],
+        prefetch_count: int = 10,
+        monitoring_port: int | None = None,
+    ) -> str:
         """A file for ``--conf`` of fedora-messaging.
 
         Args:
             port: where to connect.
             prefetch_count: how many messages a consumer may hold.
+            monitoring_port: where a consumer tells its statistics over HTTP, if anywhere.
         """
+        monitoring = {"address": "127.0.0.1", "port": monitoring_port} if monitoring_port else {}
         queue = {"durable": True, "auto_delete": False, "exclusive": False}
         keys = {
             "amqp_url": _URL.format(ADDRESS[0], port),
@@ -77,6 +84,7 @@ class Broker:
             "queues": {self.name: {**queue, "arguments": self._arguments}},
             "bindings": [{"queue": self.name, "exchange": self.name, "routing_keys": ["#"]}],
             "qos": {"prefetch_size": 0, "prefetch_count": prefetch_count},
+            "monitoring": monitoring,
             "log_config": _LOG,
         }
         file = self._folder / f"{uuid.uuid4().hex}.toml"
@@ -93,7 +101,6 @@ class Broker:
         text = _SAMPLE.read_text(encoding="utf-8")
         for theirs, ours in {
             "amqp://datanommer:password@rabbitmq.example.com/%2F": _URL.format(*ADDRESS),
-            "datanommer.dead": self.dead,
             "queues.datanommer": f"queues.{self.name}",
             'queue = "datanommer"': f'queue = "{self.name}"',
             "amq.topic": self.name,
@@ -111,10 +118,15 @@ class Broker:
     def _arguments(self) -> dict[str, str]:
         return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self.dead}
 
-    def declare_queue(self) -> None:
-        """Make the queue before a consumer does, so that it holds what is published."""
+    def declare_queue(self, *, as_in_sample: bool = False) -> None:
+        """Make the queue before a consumer does, so that it holds what is published.
+
+        Args:
+            as_in_sample: for a consumer with the configuration that is shipped.
+        """
+        arguments = None if as_in_sample else self._arguments
         with self._channel() as channel:
-            channel.queue_declare(self.name, durable=True, arguments=self._arguments)
+            channel.queue_declare(self.name, durable=True, arguments=arguments)
             channel.queue_bind(self.name, self.name, "#")
 
     def publish(
@@ -167,8 +179,10 @@ class Broker:
         connection = pika.BlockingConnection(_parameters())
         try:
             channel = connection.channel()
-            channel.confirm_delivery()
+            # One answer for all that is published, when the broker has it on its disk.
+            channel.tx_select()
             yield channel
+            channel.tx_commit()
         finally:
             connection.close()
 

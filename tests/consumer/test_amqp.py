@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from envelopes import BODHI_MSG, bridged, line
 from faults import fault
 from faults.proxy import Proxy
 from faults.scene import Database
-from faults.server import Server
+from faults.server import Server, free_port
 from rabbitmq import ADDRESS, CALLBACK, Broker
 from shell import ROOT, Run, script
 
@@ -62,10 +63,8 @@ def start(broker: Broker, tmp_path: Path) -> Iterator[Start]:
     """Start a consumer that listens to the broker."""
     started = []
 
-    def start(
-        *, port: int = ADDRESS[1], is_to_fail: bool = False, prefetch_count: int = 10
-    ) -> Daemon:
-        conf = broker.configuration(port, prefetch_count)
+    def start(*, is_to_fail: bool = False, **changes: int) -> Daemon:
+        conf = broker.configuration(**changes)
         consumer = Daemon("fedora-messaging", "--conf", conf, "consume", CALLBACK, folder=tmp_path)
         started.append(consumer)
         if not is_to_fail:
@@ -281,6 +280,20 @@ class TestBatches:
         assert contents(archive) == [good["body"], {"n": "last"}]
         assert len(archive.rejected()) == 3
 
+    def test_the_statistics_of_fedora_messaging_count_each_message(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        broker.declare_queue()
+        broker.send(*(line() for _ in range(20)))
+        broker.publish("org.example.dev.bare", b"{", None)
+        port = free_port()
+        start(monitoring_port=port)
+        eventually(lambda: has_consumed(start_log(tmp_path), 21), "all to be acknowledged")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
+            told = json.load(answer)["consumed"]
+        none = {"rejected": 0, "dropped": 0, "failed": 0}
+        assert told == {"received": 21, "processed": 21, **none}
+
     def test_two_consumers_share_a_queue(
         self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
     ) -> None:
@@ -332,7 +345,7 @@ class TestStart:
         self, broker: Broker, archive: Archive, tmp_path: Path
     ) -> None:
         conf = broker.sample()
-        broker.declare_queue()
+        broker.declare_queue(as_in_sample=True)
         sent = line()
         broker.send(sent)
         consumer = Daemon("fedora-messaging", "--conf", conf, "consume", folder=tmp_path)

@@ -11,10 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bus import Archive, Daemon, end
 from conftest import Databases, leave_out
+from datanommer.consumer.amqp_consumer import Properties, delivery
 from datanommer.models.configuration import URL_VARIABLE
+from datanommer.models.envelopes.delivery import prepare
+from datanommer.models.envelopes.reject import Reject
+from datanommer.models.envelopes.row import Row
 from envelopes import line
 from rabbitmq import CALLBACK, Broker, header, nested_table
 
@@ -81,6 +87,14 @@ ODD = {
     "a list": Sent(b'["no object"]'),
     "null": Sent(b"null"),
 }
+
+
+#: Properties on the wire, most of them with a header of one of the types of AMQP.
+ENCODED = st.binary(max_size=60) | st.builds(
+    lambda kind, value: header(bytes([kind]), value),
+    st.sampled_from(b"tbBuUsIilLfdDSAxTFV"),
+    st.binary(max_size=30),
+)
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +185,11 @@ def test_a_flood_of_poison_writes_few_lines(
     assert "secret" not in consumer.log
     assert "ERROR" not in consumer.log
     assert broker.waiting(broker.dead) == 0
+
+
+@given(ENCODED)
+@settings(max_examples=500, deadline=None)
+def test_properties_of_any_bytes_become_a_row_or_a_reject(encoded: bytes) -> None:
+    item = prepare(delivery("org.example.dev.odd", Properties().decode(encoded), b"{}"))
+    assert isinstance(item, Row | Reject)
+    assert "datanommer failed" not in getattr(item, "reason", "")
