@@ -20,6 +20,7 @@ from benchmarks.setting import Setting, server
 sys.path.insert(0, str(ROOT / "tests"))  # the bus and the classic schema of the tests
 
 from benchmarks import (
+    amqp,
     archive,
     batches,
     grep,
@@ -37,6 +38,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "stomp": over_stomp.throughput,
     "latency": hub.latency,
     "ending": hub.ending,
+    "amqp": amqp.backlog,
+    "prefetch": amqp.prefetch,
     "add_all": ingest.add_all,
     "batches": batches.batches,
     "extraction": ingest.extract,

@@ -201,6 +201,10 @@ class Archive:
         with self._reading() as session:
             return list(session.scalars(sa.select(Rejected).order_by(Rejected.id)))
 
+    def scalar(self, query: str) -> Any:
+        with self._reading() as session:
+            return session.scalar(sa.text(query))
+
     def _find(self, msg_id: str) -> Message | None:
         with self._reading() as session:
             return session.scalar(sa.select(Message).filter_by(msg_id=msg_id))

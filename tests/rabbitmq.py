@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
+import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +16,23 @@ import pika
 import pika.exceptions
 
 import stomp
+from shell import ROOT
 
 ADDRESS = ("127.0.0.1", 5672)
 #: Of the plugin rabbitmq_stomp.
 STOMP_ADDRESS = ("127.0.0.1", 61613)
+#: The argument of ``fedora-messaging consume`` that names what stores.
+CALLBACK = "--callback=datanommer.consumer:Callback"
+_SAMPLE = ROOT / "packaging" / "fedora-messaging" / "datanommer.toml"
 _URL = "amqp://guest:guest@{}:{}/%2F"
+_LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"level": "INFO", "handlers": ["console"]},
+    # How many messages are taken and acknowledged.
+    "loggers": {"datanommer": {"level": "DEBUG"}},
+}
 
 
 def why_not() -> str | None:
@@ -62,13 +77,20 @@ class Broker:
             channel.exchange_declare(self.name, "topic", durable=True)
             channel.queue_declare(self.dead, durable=True)
 
-    def configuration(self, port: int = ADDRESS[1], **changes: Any) -> str:
-        """A file for ``--conf`` of fedora-messaging, maybe with another port of the broker.
+    def configuration(
+        self,
+        port: int = ADDRESS[1],
+        prefetch_count: int = 10,
+        monitoring_port: int | None = None,
+    ) -> str:
+        """A file for ``--conf`` of fedora-messaging.
 
         Args:
             port: where to connect.
-            changes: keys and values of the configuration.
+            prefetch_count: how many messages a consumer may hold.
+            monitoring_port: where a consumer tells its statistics over HTTP, if anywhere.
         """
+        monitoring = {"address": "127.0.0.1", "port": monitoring_port} if monitoring_port else {}
         queue = {"durable": True, "auto_delete": False, "exclusive": False}
         keys = {
             "amqp_url": _URL.format(ADDRESS[0], port),
@@ -76,22 +98,50 @@ class Broker:
             "topic_prefix": "org.fedoraproject.stg",
             "queues": {self.name: {**queue, "arguments": self._arguments}},
             "bindings": [{"queue": self.name, "exchange": self.name, "routing_keys": ["#"]}],
-            "qos": {"prefetch_size": 0, "prefetch_count": 10},
-            **changes,
+            "qos": {"prefetch_size": 0, "prefetch_count": prefetch_count},
+            "monitoring": monitoring,
+            "log_config": _LOG,
         }
         file = self._folder / f"{uuid.uuid4().hex}.toml"
         # JSON is TOML, but for the colons of its objects.
         file.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in keys.items()))
         return str(file)
 
+    def sample(self, prefetch_count: int | None = None) -> str:
+        """The configuration that is shipped, but for its names.
+
+        Args:
+            prefetch_count: another one, if given.
+        """
+        text = _SAMPLE.read_text(encoding="utf-8")
+        for theirs, ours in {
+            "amqp://datanommer:password@rabbitmq.example.com/%2F": _URL.format(*ADDRESS),
+            "queues.datanommer": f"queues.{self.name}",
+            'queue = "datanommer"': f'queue = "{self.name}"',
+            "amq.topic": self.name,
+        }.items():
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        assert tomllib.loads(text)["callback"] == CALLBACK.partition("=")[2]
+        if prefetch_count is not None:
+            text = re.sub("prefetch_count = .*", f"prefetch_count = {prefetch_count}", text)
+        file = self._folder / f"{uuid.uuid4().hex}.toml"
+        file.write_text(text)
+        return str(file)
+
     @property
     def _arguments(self) -> dict[str, str]:
         return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self.dead}
 
-    def declare_queue(self) -> None:
-        """Make the queue before a consumer does, so that it holds what is published."""
+    def declare_queue(self, *, as_in_sample: bool = False) -> None:
+        """Make the queue before a consumer does, so that it holds what is published.
+
+        Args:
+            as_in_sample: for a consumer with the configuration that is shipped.
+        """
+        arguments = None if as_in_sample else self._arguments
         with self._channel() as channel:
-            channel.queue_declare(self.name, durable=True, arguments=self._arguments)
+            channel.queue_declare(self.name, durable=True, arguments=arguments)
             channel.queue_bind(self.name, self.name, "#")
 
     @property
@@ -100,19 +150,37 @@ class Broker:
         return f"/amq/queue/{self.name}"
 
     def publish(
-        self, topic: str, body: bytes, headers: dict[str, Any] | None, msg_id: str | None = None
+        self,
+        topic: str | bytes,
+        body: bytes,
+        headers: dict[Any, Any] | None,
+        msg_id: str | bytes | None = None,
+        encoding: str | None = "utf-8",
     ) -> None:
         """Publish what fedora-messaging would not."""
         properties = pika.BasicProperties(
-            headers=headers, message_id=msg_id, content_encoding="utf-8", delivery_mode=2
+            headers=headers, message_id=msg_id, content_encoding=encoding, delivery_mode=2
         )
         with self._channel() as channel:
             channel.basic_publish(self.name, topic, body, properties)
 
-    def send(self, line: dict[str, Any], prefix: str = "org.fedoraproject.stg") -> None:
-        """Publish a line as ``fedora-messaging publish`` does, without the second that it takes."""
-        topic = f"{prefix}.{line['topic']}"
-        self.publish(topic, json.dumps(line["body"]).encode(), line["headers"], line["id"])
+    def publish_encoded(self, topic: str, body: bytes, properties: bytes) -> None:
+        """Publish with properties as they are on the wire."""
+        with self._channel() as channel:
+            channel.basic_publish(self.name, topic, body, _Encoded(properties))
+
+    def send(self, *lines: dict[str, Any], prefix: str = "org.fedoraproject.stg") -> None:
+        """Publish lines as ``fedora-messaging publish`` does, without the second that it takes."""
+        with self._channel() as channel:
+            for each in lines:
+                properties = pika.BasicProperties(
+                    headers=each["headers"],
+                    message_id=each["id"],
+                    content_encoding="utf-8",
+                    delivery_mode=2,
+                )
+                body = json.dumps(each["body"]).encode()
+                channel.basic_publish(self.name, f"{prefix}.{each['topic']}", body, properties)
 
     def waiting(self, queue: str | None = None) -> int:
         """How many messages are in the queue (or another) and not with a consumer."""
@@ -134,11 +202,41 @@ class Broker:
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:
-        channel = self.open_channel()
+        connection = pika.BlockingConnection(_parameters())
         try:
+            channel = connection.channel()
+            # One answer for all that is published, when the broker has it on its disk.
+            channel.tx_select()
             yield channel
+            channel.tx_commit()
         finally:
-            channel.connection.close()
+            connection.close()
+
+
+class _Encoded(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
+    """Properties that are encoded already."""
+
+    def __init__(self, encoded: bytes) -> None:
+        super().__init__()
+        self._encoded = encoded
+
+    def encode(self) -> list[bytes]:
+        return [self._encoded]
+
+
+def header(kind: bytes, value: bytes) -> bytes:
+    """The properties of a message with one header, of a type and a value as AMQP encodes them."""
+    entry = b"\x01h" + kind + value
+    flags = struct.pack(">H", pika.BasicProperties.FLAG_HEADERS)
+    return flags + struct.pack(">I", len(entry)) + entry
+
+
+def nested_table(depth: int) -> bytes:
+    """A table of AMQP in tables, for `header`."""
+    table = b""
+    for _ in range(depth):
+        table = b"\x01h" + b"F" + struct.pack(">I", len(table)) + table
+    return struct.pack(">I", len(table)) + table
 
 
 def _toml(value: Any) -> str:

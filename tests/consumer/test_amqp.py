@@ -6,10 +6,11 @@ import contextlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import time
-import tomllib
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +24,10 @@ from envelopes import BODHI_MSG, bridged, line
 from faults import fault
 from faults.proxy import Proxy
 from faults.scene import Database
-from faults.server import Server
-from rabbitmq import ADDRESS, Broker
+from faults.server import Server, free_port
+from rabbitmq import ADDRESS, CALLBACK, Broker
 from shell import ROOT, Run, script
 
-SAMPLE = ROOT / "packaging" / "fedora-messaging" / "datanommer.toml"
-CALLBACK = "--callback=datanommer.consumer:Callback"
 #: The message of the document that describes the messages of scripts.
 TEST_MESSAGE = {
     "body": {"test_key1": "test_value1"},
@@ -64,8 +63,8 @@ def start(broker: Broker, tmp_path: Path) -> Iterator[Start]:
     """Start a consumer that listens to the broker."""
     started = []
 
-    def start(*, port: int = ADDRESS[1], is_to_fail: bool = False) -> Daemon:
-        conf = broker.configuration(port)
+    def start(*, is_to_fail: bool = False, **changes: int) -> Daemon:
+        conf = broker.configuration(**changes)
         consumer = Daemon("fedora-messaging", "--conf", conf, "consume", CALLBACK, folder=tmp_path)
         started.append(consumer)
         if not is_to_fail:
@@ -115,7 +114,7 @@ def test_the_test_message_is_stored_and_acknowledged(
     assert stored.timestamp == datetime(2021, 7, 21, 12, 23, 12)  # noqa: DTZ001  naive UTC
     assert stored.headers.items() >= line(sent_at="2021-07-21T12:23:12+00:00")["headers"].items()
 
-    consumer.wait_until_it_says("Successfully consumed")
+    consumer.wait_until_it_says("Acknowledged 1 messages")
     consumer.send(signal.SIGTERM)
     assert consumer.exit_code() == 0
     assert broker.waiting() == 0
@@ -199,7 +198,7 @@ def start_log(folder: Path) -> str:
 
 
 def has_consumed(log: str, number: int) -> bool:
-    return log.count("Successfully consumed message") >= number
+    return sum(map(int, re.findall("Acknowledged ([0-9]+) messages", log))) >= number
 
 
 def test_what_record_wrote_is_loaded_as_what_came_over_amqp(
@@ -224,28 +223,109 @@ def test_what_record_wrote_is_loaded_as_what_came_over_amqp(
     assert len(archive.messages()) == 2
 
 
-def test_what_cannot_be_stored_is_rejected_and_acknowledged(
+def test_headers_that_json_has_no_form_for_become_text(
     broker: Broker, start: Start, archive: Archive
 ) -> None:
     moved = {**line()["headers"], "x-death": [{"time": datetime(2021, 7, 21)}], "raw": b"\xff"}  # noqa: DTZ001
+    start()
+    broker.publish("org.example.dev.moved", b'{"n": 2}', moved, "moved")
+    wait_for(archive, 1)
+    headers = archive.messages()[0].headers
+    assert headers["x-death"] == [{"time": "2021-07-21T00:00:00+00:00"}]
+    assert headers["raw"] == "\udcff"
+
+
+def test_what_can_be_read_and_not_stored_is_rejected_as_an_envelope(
+    broker: Broker, start: Start, archive: Archive
+) -> None:
     consumer = start()
     broker.send(line("poison", body={"n": math.nan}))
-    broker.publish("org.example.dev.list", b'["no object"]', line()["headers"])
-    broker.publish("org.example.dev.bare", b'{"n": 1}', None)
-    broker.publish("org.example.dev.moved", b'{"n": 2}', moved, "moved")
-    eventually(lambda: len(archive.messages()) == 2, "the good ones to be stored")
     consumer.wait_until_it_says("Rejected (invalid)")
+    consumer.wait_until_it_says("Acknowledged 1 messages")
     (rejected,) = archive.rejected()
     assert (rejected.kind, rejected.topic) == ("invalid", "org.fedoraproject.stg.poison")
-    assert contents(archive) == [{"n": 1}, {"n": 2}]
-    headers = archive.messages()[1].headers
-    assert headers["x-death"] == [{"time": "2021-07-21T00:00:00+00:00"}]
-    # fedora-messaging does not even ask the callback about it.
-    eventually(lambda: broker.waiting(broker.dead) == 1, "the list to be in the dead-letter queue")
-    assert consumer.is_alive
+    assert json.loads(rejected.raw)["body"]["msg"].keys() == {"n"}
+    assert broker.waiting() == broker.waiting(broker.dead) == 0
+
+
+def transactions(archive: Archive) -> int:
+    """How many transactions have stored the messages."""
+    return int(archive.scalar("SELECT count(DISTINCT xmin::text) FROM messages"))
+
+
+class TestBatches:
+    def test_a_backlog_is_stored_in_batches_in_its_order(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        broker.declare_queue()
+        sent = send(broker, 500)
+        consumer = start(prefetch_count=100)
+        eventually(lambda: has_consumed(start_log(tmp_path), 500), "all to be acknowledged")
+        assert contents(archive) == sent
+        assert transactions(archive) <= 50
+        consumer.send(signal.SIGTERM)
+        assert consumer.exit_code() == 0
+        assert broker.waiting() == 0
+
+    def test_poison_and_duplicates_in_a_batch_keep_nothing_from_being_stored(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        broker.declare_queue()
+        good = line()
+        broker.send(good, line(body={"n": math.nan}), good, line(body="x" * 65 * 1024**2))
+        broker.publish("org.example.dev.bare", b"{", None)
+        broker.send(line(body={"n": "last"}))
+        start()
+        eventually(lambda: has_consumed(start_log(tmp_path), 6), "all to be acknowledged")
+        assert contents(archive) == [good["body"], {"n": "last"}]
+        assert len(archive.rejected()) == 3
+
+    def test_the_statistics_of_fedora_messaging_count_each_message(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        broker.declare_queue()
+        broker.send(*(line() for _ in range(20)))
+        broker.publish("org.example.dev.bare", b"{", None)
+        port = free_port()
+        start(monitoring_port=port)
+        eventually(lambda: has_consumed(start_log(tmp_path), 21), "all to be acknowledged")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
+            told = json.load(answer)["consumed"]
+        none = {"rejected": 0, "dropped": 0, "failed": 0}
+        assert told == {"received": 21, "processed": 21, **none}
+
+    def test_two_consumers_share_a_queue(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        start()
+        start()
+        sent = send(broker, 200)
+        eventually(lambda: has_consumed(start_log(tmp_path), 200), "all to be acknowledged")
+        assert sorted(each["n"] for each in contents(archive)) == [each["n"] for each in sent]
+        assert archive.rejected() == []
 
 
 class TestStart:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "from fedora_messaging.twisted.consumer import Consumer; del Consumer._read_one",
+            "from fedora_messaging.twisted import protocol; del protocol.Consumer",
+            "from pika import spec; spec.props.clear()",
+        ],
+    )
+    def test_with_a_fedora_messaging_of_other_inner_parts_it_ends_and_says_so(
+        self, url: str, change: str
+    ) -> None:
+        program = f"{change}\nfrom datanommer.consumer import Callback; Callback()"
+        ended = subprocess.run(
+            [script("python"), "-c", program], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 1
+        (said,) = ended.stderr.splitlines()
+        assert "datanommer cannot start" in said
+        assert "fedora-messaging 3." in said
+
     def test_without_a_database_it_ends_and_says_where_it_looked(self, start: Start) -> None:
         consumer = start(is_to_fail=True)
         assert consumer.exit_code() == 69
@@ -264,23 +344,11 @@ class TestStart:
     def test_the_sample_configuration_works_but_for_its_names(
         self, broker: Broker, archive: Archive, tmp_path: Path
     ) -> None:
-        text = SAMPLE.read_text(encoding="utf-8")
-        for theirs, ours in {
-            "amqp://datanommer:password@rabbitmq.example.com/%2F": "amqp://guest:guest@127.0.0.1/",
-            "datanommer.dead": broker.dead,
-            "queues.datanommer": f"queues.{broker.name}",
-            'queue = "datanommer"': f'queue = "{broker.name}"',
-            "amq.topic": broker.name,
-        }.items():
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        assert tomllib.loads(text)["callback"] == CALLBACK.partition("=")[2]
-        file = tmp_path / "datanommer.toml"
-        file.write_text(text)
-        broker.declare_queue()
+        conf = broker.sample()
+        broker.declare_queue(as_in_sample=True)
         sent = line()
         broker.send(sent)
-        consumer = Daemon("fedora-messaging", "--conf", str(file), "consume", folder=tmp_path)
+        consumer = Daemon("fedora-messaging", "--conf", conf, "consume", folder=tmp_path)
         try:
             archive.wait_for({"body": {"msg_id": f"2021-{sent['id']}"}})
             assert "datanommer writes to postgresql://" in consumer.log
@@ -314,8 +382,7 @@ def frail_archive(frail: Database) -> Iterator[Archive]:
 def send(broker: Broker, number: int) -> list[Any]:
     """Send so many messages; their contents."""
     lines = [line() for _ in range(number)]
-    for each in lines:
-        broker.send(each)
+    broker.send(*lines)
     return [each["body"] for each in lines]
 
 
@@ -330,7 +397,7 @@ class TestNothingIsLost:
             sent += send(broker, 15)
             consumer.wait_until_it_says("The database does not take messages")
             time.sleep(1)  # for a loop to turn many times, if there is one
-            assert consumer.log.count("Consuming message") == 2
+            assert consumer.log.count("Took") == 2
             assert broker.waiting() == 5  # the rest is with the consumer
         eventually(lambda: contents(frail_archive) == sent, "all messages")
         consumer.wait_until_it_says("The database takes messages again")
@@ -372,6 +439,28 @@ class TestNothingIsLost:
         assert sorted(each["n"] for each in contents(frail_archive)) == [each["n"] for each in sent]
         assert frail_archive.rejected() == []
 
+    def test_kill_9_in_a_batch_loses_nothing_that_was_acknowledged(
+        self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
+    ) -> None:
+        broker.declare_queue()
+        sent = send(broker, 1000)
+        consumer = start(prefetch_count=100)
+        wait_for(frail_archive, 200)
+        consumer.kill()
+        eventually(
+            lambda: broker.waiting() + len(frail_archive.messages()) >= len(sent),
+            "what was not acknowledged to be in the queue",
+        )
+        with fault.locked(frail):
+            consumer = start(prefetch_count=100)
+            consumer.wait_until_it_says("Took")
+            consumer.kill()
+        start(prefetch_count=100)
+        wait_for(frail_archive, len(sent))
+        eventually(lambda: broker.waiting() == 0, "an empty queue")
+        assert sorted(each["n"] for each in contents(frail_archive)) == [each["n"] for each in sent]
+        assert frail_archive.rejected() == []
+
     def test_a_message_that_is_stored_but_not_acknowledged_is_stored_once(
         self, broker: Broker, start: Start, frail: Database, frail_archive: Archive
     ) -> None:
@@ -379,13 +468,13 @@ class TestNothingIsLost:
         consumer = start(port=network.port)
         with fault.locked(frail):
             sent = send(broker, 1)
-            consumer.wait_until_it_says("Consuming message")
+            consumer.wait_until_it_says("Took 1 messages")
             network.hold()
         eventually(lambda: contents(frail_archive) == sent, "the message")
         consumer.kill()
         network.close()
         again = start()
-        again.wait_until_it_says("Successfully consumed message")
+        again.wait_until_it_says("Acknowledged 1 messages")
         assert contents(frail_archive) == sent
         assert frail_archive.rejected() == []
 

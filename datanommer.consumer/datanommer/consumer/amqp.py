@@ -1,31 +1,33 @@
 """The callback that ``fedora-messaging consume`` runs.
 
-fedora-messaging calls it for one message after another, in a thread, and acknowledges a message
-when the call returns: that is, once the message is committed. Until then it belongs to the broker,
-which sends it again if the connection ends. While the database is away, the call waits, and so do
-the messages in their queue. (Source: fedora_messaging.twisted.consumer, fedora-messaging 3.9.)
+It puts a consumer of its own in the place of fedora-messaging's: that hands over all messages which
+wait, in a thread, and acknowledges them when they are committed (see
+`datanommer.consumer.amqp_consumer`). Until then they belong to the broker, which sends them again
+if the connection ends. While the database is away, the thread waits, and so do the messages in
+their queue.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fedora_messaging.exceptions import Nack
 from fedora_messaging.message import Message
 from twisted.internet import reactor
 
-from datanommer.consumer import connection
+from datanommer.consumer import amqp_consumer, connection
+from datanommer.consumer.amqp_consumer import BatchCallback
 from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.failure import explain
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models import configuration
 from datanommer.models.database import migrations
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.envelopes import fedora_messaging, users_and_packages
+from datanommer.models.envelopes import users_and_packages
+from datanommer.models.envelopes.delivery import Delivery, prepare
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import DatanommerError
 from datanommer.models.storing.batch import Batch, store
@@ -36,8 +38,8 @@ log = logging.getLogger(__name__)
 _STORE_SECONDS = 30.0
 
 
-class Callback:
-    """Stores each message that it is called with.
+class Callback(BatchCallback):
+    """Stores the messages that it is called with.
 
     The database is named as for all of datanommer (see `datanommer.models.database.location`).
 
@@ -51,6 +53,7 @@ class Callback:
         self._stopping = threading.Event()
         try:
             config = configuration.load()
+            amqp_consumer.install()
             self._engine = connection.connect(config, log)
         except DatanommerError as error:
             log.critical("datanommer cannot start. %s", error)
@@ -61,20 +64,35 @@ class Callback:
         core.addSystemEventTrigger("before", "shutdown", self._stopping.set)
 
     def __call__(self, message: Message) -> None:
-        """Store a message, however long it takes.
-
-        When the connection to the broker is lost, a call may still wait when the next one begins.
-        So several threads may be in here, even with the same message.
+        """Store one message, as ``fedora-messaging reconsume`` asks for it.
 
         Raises:
-            Nack: the consumer ends, and the message goes back into its queue.
+            Nack: the process ends.
         """
-        batch = Batch.of([fedora_messaging.prepare(_recorded(message))])
+        # No public attribute has all of what was sent.
+        properties, body = message._properties, message._encoded_body  # noqa: SLF001
+        delivery = amqp_consumer.delivery(message.topic, properties, body)
+        self.store([delivery], lambda: True)
+
+    def store(self, deliveries: Sequence[Delivery], is_wanted: Callable[[], bool]) -> None:
+        """Store messages in one transaction, however long it takes.
+
+        When the connection to the broker is lost, a call may still wait when the next one begins.
+        So several threads may be in here, even with the same messages.
+
+        Args:
+            deliveries: the messages, at most `datanommer.models.storing.batch.MAX_BATCH`.
+            is_wanted: whether the broker still counts on this call, and does not send them again.
+
+        Raises:
+            Nack: the consumer ends, or they are wanted no more.
+        """
+        batch = Batch.of(map(prepare, deliveries))
         backoff = Backoff()
         has_failed = False
         while not self._try_to_store(batch, has_failed):
             has_failed = True
-            if self._stopping.wait(backoff.pause()):
+            if self._stopping.wait(backoff.pause()) or not is_wanted():
                 raise Nack
 
     def _try_to_store(self, batch: Batch, has_failed: bool) -> bool:
@@ -103,24 +121,3 @@ class Callback:
 
     def _log_reject(self, reject: Reject) -> None:
         self._messages_log.warning("Rejected %s", reject)
-
-
-def _recorded(message: Message) -> dict[str, Any]:
-    """The message as the JSON object that ``fedora-messaging record`` would write."""
-    # No public attribute has the headers.
-    headers = message._headers  # noqa: SLF001
-    return {
-        "topic": message.topic,
-        "body": message.body,
-        "id": message.id,
-        # AMQP has types that JSON has not. RabbitMQ itself adds times when it moves a message.
-        "headers": json.loads(json.dumps(headers, default=_as_text)),
-    }
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    return str(value)

@@ -40,6 +40,7 @@ class Reject:
         received: Any,
         error: NotStorable,
         topic: str | None = None,
+        msg_id: str | None = None,
         identified_by: bytes | None = None,
     ) -> Self:
         """The reject of something received.
@@ -48,6 +49,7 @@ class Reject:
             received: what came, as an object, or as bytes where it could not be read as one.
             error: why it cannot be stored.
             topic: the topic, where `received` does not tell.
+            msg_id: the id, likewise.
             identified_by: what makes two the same, where that is not all of `received`.
         """
         outer = received if isinstance(received, dict) else {}
@@ -62,7 +64,7 @@ class Reject:
             reason=fields.fit_text(reason) or "",
             raw=raw[:MAX_RAW_BYTES],
             sha256=hashlib.sha256(identified_by or _identity(outer) or raw).digest(),
-            msg_id=fields.fit_text(body.get("msg_id")),
+            msg_id=fields.fit_text(body.get("msg_id", msg_id)),
             topic=fields.fit_text(body.get("topic", outer.get("topic", topic))),
         )
 

@@ -169,7 +169,9 @@ class Received:
         """The reject of a body that cannot be read."""
         headers = self.headers
         own = None if headers is None else json.dumps(identity.own_headers(json.loads(headers)))
-        return Reject.of_received(self._raw(headers), error, self.topic, self._raw(own))
+        return Reject.of_received(
+            self._raw(headers), error, self.topic, identified_by=self._raw(own)
+        )
 
     def _raw(self, headers: str | None) -> bytes:
         body = self.body if isinstance(self.body, bytes) else self.body.encode()
