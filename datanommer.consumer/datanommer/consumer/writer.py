@@ -207,7 +207,7 @@ class Writer:
         return True
 
     def _give_up(self, received: Sequence[Received], reason: str) -> None:
-        lost = sum(each.delivery is None for each in received)
+        lost = sum(each.settlement is None for each in received)
         self._lost += lost
         if lost:
             log.critical(

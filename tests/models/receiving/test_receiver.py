@@ -37,7 +37,7 @@ def reject(handed_over: Received) -> Reject:
 
 
 class Ignored:
-    """A delivery that nobody waits for."""
+    """A settlement that nobody waits for."""
 
     def acknowledge(self) -> None:
         pass

@@ -24,7 +24,7 @@ class Answerable(Protocol):
         """Send bytes; nothing happens if the connection is lost."""
 
 
-class Delivery:
+class StompDelivery:
     """One message that is under way; any thread may say what became of it.
 
     Args:
@@ -69,12 +69,12 @@ class Deliveries:
         self._has_room = has_room
         self._number = self._bytes = 0
         self._was_full = False
-        self._settled: deque[tuple[Delivery, str]] = deque()
+        self._settled: deque[tuple[StompDelivery, str]] = deque()
         self._is_scheduled = False
 
-    def begin(self, connection: Answerable, frame: Frame) -> Delivery:
+    def begin(self, connection: Answerable, frame: Frame) -> StompDelivery:
         """A message has come."""
-        delivery = Delivery(self, connection, frame)
+        delivery = StompDelivery(self, connection, frame)
         self._number += 1
         self._bytes += delivery.size
         return delivery
@@ -87,7 +87,7 @@ class Deliveries:
         self._was_full = full or (self._was_full and not half_empty)
         return self._was_full
 
-    def settle(self, delivery: Delivery, command: str) -> None:
+    def settle(self, delivery: StompDelivery, command: str) -> None:
         """Let the broker know what became of a message, soon; any thread may call.
 
         Args:

@@ -17,7 +17,7 @@ from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.consumer.stomp import destinations
 from datanommer.consumer.stomp.connection import Connection
-from datanommer.consumer.stomp.deliveries import Deliveries, Delivery
+from datanommer.consumer.stomp.deliveries import Deliveries, StompDelivery
 from datanommer.consumer.stomp.frame import Frame
 from datanommer.consumer.stomp.settings import Settings
 from datanommer.models.configuration import TOPIC_KEY
@@ -215,7 +215,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
             self._log.warning("Passed over, because %s does not match: %s", TOPIC_KEY, destination)
         self._answer(delivery, is_handled)
 
-    def _answer(self, delivery: Delivery, is_handled: bool) -> None:
+    def _answer(self, delivery: StompDelivery, is_handled: bool) -> None:
         if is_handled:
             delivery.acknowledge()
         else:

@@ -27,8 +27,8 @@ _KEYS_OF_FEDMSG = {"topic", "msg", "timestamp", "i"}
 _decode = json.JSONDecoder().decode
 
 
-class Delivery(Protocol):
-    """What a broker waits for that brought a message; any thread may call."""
+class Settlement(Protocol):
+    """What the broker that brought a message waits for; any thread may call."""
 
     def acknowledge(self) -> None:
         """The message is kept: the broker may forget it."""
@@ -48,7 +48,7 @@ class Received:
         headers: of the envelope, as JSON; None where it has none.
         fallback: for a message without a time; drawn when it is first needed.
         is_accepted: whether its signature is good, or none is required.
-        delivery: for a broker that wants to know what becomes of it.
+        settlement: for a broker that wants to know what becomes of it.
     """
 
     topic: str | None
@@ -56,7 +56,7 @@ class Received:
     headers: str | None = None
     fallback: Fallback | None = None
     is_accepted: bool = False
-    delivery: Delivery | None = field(default=None, compare=False, repr=False)
+    settlement: Settlement | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, handed_over: Any) -> Self:
@@ -80,7 +80,7 @@ class Received:
 
     @classmethod
     def of_frame(
-        cls, destination: str, body: bytes, headers: Mapping[str, str], delivery: Delivery
+        cls, destination: str, body: bytes, headers: Mapping[str, str], settlement: Settlement
     ) -> Self:
         """What a frame of STOMP brought.
 
@@ -88,13 +88,13 @@ class Received:
             destination: where it was sent to.
             body: its body.
             headers: its headers, unescaped.
-            delivery: hears what becomes of it.
+            settlement: hears what becomes of it.
         """
         return cls(
             destination.encode("utf-8", "replace").decode(),
             _text_of(body[:MAX_BODY_LENGTH]),
             lossless_json.dumps(headers).decode(),
-            delivery=delivery,
+            settlement=settlement,
         )
 
     @classmethod
@@ -107,13 +107,13 @@ class Received:
 
     def acknowledge(self) -> None:
         """Tell the broker that it is kept, if one wants to know."""
-        if self.delivery:
-            self.delivery.acknowledge()
+        if self.settlement:
+            self.settlement.acknowledge()
 
     def refuse(self) -> None:
         """Tell the broker that it will never be kept, if one wants to know."""
-        if self.delivery:
-            self.delivery.refuse()
+        if self.settlement:
+            self.settlement.refuse()
 
     def envelope(self) -> dict[str, Any]:
         """The envelope, ``{"topic": str, "body": {...}[, "headers": {...}]}``.
