@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
+import click
+
 import rabbitmq
 from benchmarks.generator import UNKNOWN
 from benchmarks.hub import counter, small_bus
@@ -31,6 +33,8 @@ _PREFETCH_COUNTS = (10, 100, 250, 1_000)
 
 def backlog(setting: Setting) -> Iterator[Figure]:
     """Messages a second of a backlog, over a transaction a message, and over no transaction."""
+    if not _is_there():
+        return
     with _Scene(setting) as scene:
         rates = alternate(
             setting.rounds,
@@ -55,6 +59,8 @@ def backlog(setting: Setting) -> Iterator[Figure]:
 
 def prefetch(setting: Setting) -> Iterator[Figure]:
     """A backlog by `prefetch_count`; that of the shipped configuration is chosen by this."""
+    if not _is_there():
+        return
     with _Scene(setting) as scene:
         rates = alternate(
             setting.rounds,
@@ -68,6 +74,14 @@ def prefetch(setting: Setting) -> Iterator[Figure]:
         yield Figure(what, rates[str(count)], "messages/s", "prefetch_count 10", rates["10"])
 
 
+def _is_there() -> bool:
+    """Whether there is a RabbitMQ; if not, people are told."""
+    reason = rabbitmq.why_not()
+    if reason:
+        click.echo(reason, err=True)
+    return reason is None
+
+
 class _Scene:
     """A database, and messages that were not sent yet.
 
@@ -76,8 +90,6 @@ class _Scene:
     """
 
     def __init__(self, setting: Setting) -> None:
-        if reason := rabbitmq.why_not():
-            raise SystemExit(reason)
         self._stack = contextlib.ExitStack()
         self._setting = setting
         self._seed = 0
