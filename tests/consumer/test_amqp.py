@@ -444,6 +444,10 @@ class TestNothingIsLost:
     ) -> None:
         broker.declare_queue()
         sent = send(broker, 1000)
+        with fault.locked(frail):
+            consumer = start(prefetch_count=100)
+            consumer.wait_until_it_says("Took")
+            consumer.kill()
         consumer = start(prefetch_count=100)
         wait_for(frail_archive, 200)
         consumer.kill()
@@ -451,10 +455,6 @@ class TestNothingIsLost:
             lambda: broker.waiting() + len(frail_archive.messages()) >= len(sent),
             "what was not acknowledged to be in the queue",
         )
-        with fault.locked(frail):
-            consumer = start(prefetch_count=100)
-            consumer.wait_until_it_says("Took")
-            consumer.kill()
         start(prefetch_count=100)
         wait_for(frail_archive, len(sent))
         eventually(lambda: broker.waiting() == 0, "an empty queue")
