@@ -4,15 +4,15 @@
 # Lint, types and tests. The tests run against the wheels, built from a clean copy and installed.
 # Those that use a database (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one
 # answers, and all others on the embedded one. What concerns AMQP is tested where a RabbitMQ answers
-# at 127.0.0.1:5672 (guest, guest), and STOMP also where it answers at 127.0.0.1:61613, and where
-# Debian's package activemq is installed. Needs Python 3.11 or later, git and pip's index.
+# at 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
 # A process that still runs when the tests have ended is named and killed, and the run fails.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)
 #   PYTHON            the interpreter that makes it (default: the first python3 that is new enough)
 #   PGUSER            the role to use at 127.0.0.1:5432 (default: your name, else postgres), and
 #   PGPASSWORD        its password; it must be allowed to create databases
-#   REQUIRE_SERVICES  set to 1: fail where a test would be skipped because a service is missing
+#   REQUIRE_SERVICES  set to 1: fail where a test would be skipped because a service is missing, and
+#                     run what takes long on real brokers (CONTRIBUTING.rst says which)
 #   COVERAGE          set to 1: say which lines no test runs, and fail where those are too many (see
 #                     pyproject.toml); the tests need half as much time again, and more
 set -euo pipefail

@@ -22,7 +22,7 @@ from datanommer import models
 from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.database.engine import create_engine
-from services import leave_out
+from services import leave_out, need_broker
 from shell import Run, script
 
 #: The fixtures of hubs, brokers in Java, virtual environments and RPMs.
@@ -204,8 +204,7 @@ def _rabbitmq_stomp() -> str | None:
 @pytest.fixture
 def rabbitmq_stomp(_rabbitmq_stomp: str | None, tmp_path: Path) -> Iterator[rabbitmq.Broker]:
     """A queue of a RabbitMQ that speaks STOMP; without one, as `broker` without a RabbitMQ."""
-    if _rabbitmq_stomp:
-        leave_out(_rabbitmq_stomp)
+    need_broker(_rabbitmq_stomp)
     broker = rabbitmq.Broker(tmp_path)
     broker.declare_queue()
     yield broker
@@ -218,8 +217,7 @@ def activemq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian_active
 
     It is up in a second: cheaper than tests that must leave it to each other as they found it.
     """
-    if reason := debian_activemq.why_not():
-        leave_out(reason)
+    need_broker(debian_activemq.why_not())
     broker = debian_activemq.ActiveMQ(tmp_path_factory.mktemp("activemq"))
     yield broker
     broker.close()

@@ -20,7 +20,7 @@ import pika.exceptions
 
 import activemq
 import rabbitmq
-from bus import Bus, Daemon, eventually
+from bus import Bus, Daemon, eventually, happens
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 from stomp import Client
 
@@ -29,6 +29,9 @@ from .witness import Witness
 
 _TESTS = Path(__file__).parent.parent
 _WITNESS = f"faults.{Witness.__module__.rpartition('.')[2]}:{Witness.__name__}"
+
+_REGISTERED = "Successfully registered AMQP consumer"
+_START_SECONDS = 10
 
 RoadFault = Callable[[], AbstractContextManager[None]]
 
@@ -183,9 +186,10 @@ class Stomp(Brokered):
                 return
 
     def start_consumer(self) -> Daemon:
-        """A hub; maybe it listens only when the broker is back."""
+        """A hub that listens, or that has tried to, for some seconds."""
         hub = _start_hub(self._bus)
         hub.wait_until_it_says("Running the MokshaHub reactor")
+        happens(lambda: "Listening to" in hub.log or not hub.is_alive, _START_SECONDS)
         return hub
 
     def close(self) -> None:
@@ -229,16 +233,18 @@ class Amqp(Brokered):
         return True
 
     def start_consumer(self) -> Daemon:
-        """A consumer; maybe it listens only when the network is back."""
+        """A consumer that listens, or that has tried to, for some seconds."""
         os.environ[URL_VARIABLE] = self._bus.config[URL_KEY]
         conf = self._broker.configuration(self.proxy.port)
         try:
-            return self._bus.start(
-                *("fedora-messaging", "--conf", conf, "consume"),
-                "--callback=datanommer.consumer:Callback",
+            consumer = self._bus.start(
+                "fedora-messaging", "--conf", conf, "consume", rabbitmq.CALLBACK
             )
         finally:
             del os.environ[URL_VARIABLE]
+        # Before that, SIGTERM kills it.
+        happens(lambda: _REGISTERED in consumer.log or not consumer.is_alive, _START_SECONDS)
+        return consumer
 
     def close(self) -> None:
         super().close()

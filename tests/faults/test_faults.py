@@ -18,7 +18,7 @@ from bus import eventually
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.receiving.spool import Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
-from services import leave_out
+from services import need_broker
 
 from . import fault
 from .fault import FAULTS, Fault
@@ -347,8 +347,7 @@ def test_a_batch_with_poison_in_it_stores_the_rest(database: Database, tmp_path:
 def brokered(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Iterator[Scene]:
     """A scene in which messages come over a broker, with some that belong among the rejected."""
     road, why_not = ROADS[request.param]
-    if reason := why_not():
-        leave_out(reason)
+    need_broker(why_not())
     scene = Scene(database, tmp_path, poison=0.02, road=road)
     yield scene
     scene.close()
