@@ -84,6 +84,7 @@ class Schedule:
         seconds = self._choice.uniform(0.2, 10)
         self.events.append(f"{name} {seconds:.1f} s")
         time.sleep(self._choice.uniform(0, 1))
+        scene.revive_hub()
         with what[name]():
             time.sleep(seconds)
             if self._choice.random() < 0.4:

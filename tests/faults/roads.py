@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,6 +21,7 @@ import pika.exceptions
 
 import activemq
 import rabbitmq
+import rabbitmq_node
 from bus import Bus, Daemon, eventually
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 from stomp import Client
@@ -43,6 +45,10 @@ class Road(Protocol):
     @property
     def signals(self) -> Sequence[signal.Signals]:
         """Those that end the consumer in order."""
+
+    @property
+    def unreached(self) -> int | None:
+        """The exit code of a consumer that gives up as the broker is not to be had, if it does."""
 
     @property
     def faults(self) -> Mapping[str, RoadFault]:
@@ -72,6 +78,7 @@ class ZeroMQ:
 
     has_broker = False
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    unreached = None
     faults: ClassVar[dict[str, RoadFault]] = {}
 
     def __init__(self, bus: Bus) -> None:
@@ -133,10 +140,20 @@ class Brokered:
         self.proxy.close()
 
 
+@contextlib.contextmanager
+def _restart(broker: activemq.ActiveMQ | rabbitmq_node.RabbitMQ) -> Iterator[None]:
+    broker.kill()
+    try:
+        yield
+    finally:
+        broker.start()
+
+
 class Stomp(Brokered):
     """ActiveMQ, which a hub listens to."""
 
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    unreached = None
     _QUEUE = "/queue/faults"
 
     def __init__(self, bus: Bus) -> None:
@@ -158,15 +175,7 @@ class Stomp(Brokered):
     @property
     def faults(self) -> Mapping[str, RoadFault]:
         """What the network does, and a broker that is killed."""
-        return {**super().faults, "broker restarts": self._restart}
-
-    @contextlib.contextmanager
-    def _restart(self) -> Iterator[None]:
-        self._broker.kill()
-        try:
-            yield
-        finally:
-            self._broker.start()
+        return {**super().faults, "broker restarts": partial(_restart, self._broker)}
 
     def publish(self, *envelopes: dict[str, Any]) -> None:
         """Send messages, until the broker has them on its disk."""
@@ -193,17 +202,39 @@ class Stomp(Brokered):
         self._broker.close()
 
 
+def _start_node(folder: Path) -> rabbitmq_node.RabbitMQ | None:
+    """A RabbitMQ of one's own, where one can be started."""
+    if rabbitmq_node.why_not():
+        return None
+    folder.mkdir()
+    return rabbitmq_node.RabbitMQ(folder)
+
+
 class Amqp(Brokered):
-    """RabbitMQ, which `fedora-messaging consume` listens to."""
+    """RabbitMQ, which `fedora-messaging consume` listens to.
+
+    It is a node of its own, or the one that other tests use, too.
+    """
 
     signals = (signal.SIGTERM, signal.SIGINT)  # SIGHUP is nothing to fedora-messaging
+    #: Where the first connection breaks: `_consume_errback` in the cli.py of fedora-messaging.
+    unreached = 14
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._broker = rabbitmq.Broker(bus.folder)
+        self._node = _start_node(bus.folder / "rabbitmq")
+        address = self._node.address if self._node else rabbitmq.ADDRESS
+        self._broker = rabbitmq.Broker(bus.folder, address)
         self._broker.declare_queue()
         self._channel: Any = None
-        super().__init__(rabbitmq.ADDRESS[1])
+        super().__init__(address[1])
+
+    @property
+    def faults(self) -> Mapping[str, RoadFault]:
+        """What the network does, and a node that is killed, if others do not use it."""
+        if self._node is None:
+            return super().faults
+        return {**super().faults, "broker restarts": partial(_restart, self._node)}
 
     def publish(self, *envelopes: dict[str, Any]) -> None:
         """Send messages as a bridge from fedmsg does, until the broker has them."""
@@ -233,23 +264,30 @@ class Amqp(Brokered):
         os.environ[URL_VARIABLE] = self._bus.config[URL_KEY]
         conf = self._broker.configuration(self.proxy.port)
         try:
-            return self._bus.start(
+            consumer = self._bus.start(
                 *("fedora-messaging", "--conf", conf, "consume"),
                 "--callback=datanommer.consumer:Callback",
             )
         finally:
             del os.environ[URL_VARIABLE]
+        consumer.wait_until_it_says("Starting factory")  # before, a signal only kills it
+        return consumer
 
     def close(self) -> None:
         super().close()
         if self._channel:
-            self._channel.connection.close()
-        self._broker.close()
+            # Nobody has told it yet, maybe, that the node was killed.
+            with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+                self._channel.connection.close()
+        if self._node:
+            self._node.close()
+        else:
+            self._broker.close()
 
 
 #: By the name that is given at the shell, each with why it cannot be tried here.
 ROADS: dict[str, tuple[Callable[[Bus], Road], Callable[[], str | None]]] = {
     "zeromq": (ZeroMQ, lambda: None),
     "stomp": (Stomp, activemq.why_not),
-    "amqp": (Amqp, rabbitmq.why_not),
+    "amqp": (Amqp, lambda: rabbitmq_node.why_not() and rabbitmq.why_not()),
 }
