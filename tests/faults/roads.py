@@ -44,7 +44,7 @@ class Road(Protocol):
 
     @property
     def signals(self) -> Sequence[signal.Signals]:
-        """Those that end the consumer in order."""
+        """Those that end the consumer in order, as things are."""
 
     @property
     def unreached(self) -> int | None:
@@ -216,7 +216,6 @@ class Amqp(Brokered):
     It is a node of its own, or the one that other tests use, too.
     """
 
-    signals = (signal.SIGTERM, signal.SIGINT)  # SIGHUP is nothing to fedora-messaging
     #: Where the first connection breaks: `_consume_errback` in the cli.py of fedora-messaging.
     unreached = 14
 
@@ -228,6 +227,14 @@ class Amqp(Brokered):
         self._broker.declare_queue()
         self._channel: Any = None
         super().__init__(address[1])
+
+    @property
+    def signals(self) -> Sequence[signal.Signals]:
+        """SIGHUP is nothing to fedora-messaging, and none ends it while the broker says nothing.
+
+        It waits for the answer to its cancel: `halt` in its twisted/protocol.py.
+        """
+        return () if self.proxy.is_held else (signal.SIGTERM, signal.SIGINT)
 
     @property
     def faults(self) -> Mapping[str, RoadFault]:
