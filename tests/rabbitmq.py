@@ -35,12 +35,12 @@ _LOG = {
 }
 
 
-def why_not() -> str | None:
+def why_not(address: tuple[str, int] = ADDRESS) -> str | None:
     """Why there is no RabbitMQ to test on, if there is none."""
     try:
-        pika.BlockingConnection(_parameters()).close()
+        pika.BlockingConnection(_parameters(address)).close()
     except (pika.exceptions.AMQPError, OSError) as error:
-        return f"no RabbitMQ answers at {ADDRESS[0]}:{ADDRESS[1]}: {error!r}"
+        return f"no RabbitMQ answers at {address[0]}:{address[1]}: {error!r}"
     return None
 
 
@@ -56,8 +56,8 @@ def why_not_stomp() -> str | None:
     return why_not()
 
 
-def _parameters() -> Any:
-    parameters = pika.URLParameters(_URL.format(*ADDRESS))
+def _parameters(address: tuple[str, int]) -> Any:
+    parameters = pika.URLParameters(_URL.format(*address))
     parameters.socket_timeout = parameters.blocked_connection_timeout = 5
     return parameters
 
@@ -67,10 +67,12 @@ class Broker:
 
     Args:
         folder: where the files go.
+        address: host and port of the RabbitMQ.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: tuple[str, int] = ADDRESS) -> None:
         self._folder = folder
+        self._address = address
         self.name = f"datanommer-test-{uuid.uuid4().hex}"
         self.dead = f"{self.name}.dead"
         with self._channel() as channel:
@@ -79,21 +81,21 @@ class Broker:
 
     def configuration(
         self,
-        port: int = ADDRESS[1],
+        port: int | None = None,
         prefetch_count: int = 10,
         monitoring_port: int | None = None,
     ) -> str:
         """A file for ``--conf`` of fedora-messaging.
 
         Args:
-            port: where to connect.
+            port: where to connect, if not to the RabbitMQ itself.
             prefetch_count: how many messages a consumer may hold.
             monitoring_port: where a consumer tells its statistics over HTTP, if anywhere.
         """
         monitoring = {"address": "127.0.0.1", "port": monitoring_port} if monitoring_port else {}
         queue = {"durable": True, "auto_delete": False, "exclusive": False}
         keys = {
-            "amqp_url": _URL.format(ADDRESS[0], port),
+            "amqp_url": _URL.format(self._address[0], port or self._address[1]),
             "publish_exchange": self.name,
             "topic_prefix": "org.fedoraproject.stg",
             "queues": {self.name: {**queue, "arguments": self._arguments}},
@@ -115,7 +117,7 @@ class Broker:
         """
         text = _SAMPLE.read_text(encoding="utf-8")
         for theirs, ours in {
-            "amqp://datanommer:password@rabbitmq.example.com/%2F": _URL.format(*ADDRESS),
+            "amqp://datanommer:password@rabbitmq.example.com/%2F": _URL.format(*self._address),
             "queues.datanommer": f"queues.{self.name}",
             'queue = "datanommer"': f'queue = "{self.name}"',
             "amq.topic": self.name,
@@ -196,13 +198,13 @@ class Broker:
 
     def open_channel(self) -> Any:
         """A channel on a connection of its own; what is published on it has then arrived."""
-        channel = pika.BlockingConnection(_parameters()).channel()
+        channel = pika.BlockingConnection(_parameters(self._address)).channel()
         channel.confirm_delivery()
         return channel
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:
-        connection = pika.BlockingConnection(_parameters())
+        connection = pika.BlockingConnection(_parameters(self._address))
         try:
             channel = connection.channel()
             # One answer for all that is published, when the broker has it on its disk.

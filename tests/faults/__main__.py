@@ -84,6 +84,7 @@ class Schedule:
         seconds = self._choice.uniform(0.2, 10)
         self.events.append(f"{name} {seconds:.1f} s")
         time.sleep(self._choice.uniform(0, 1))
+        scene.revive_hub()
         with what[name]():
             time.sleep(seconds)
             if self._choice.random() < 0.4:
@@ -94,7 +95,8 @@ class Schedule:
             # While nobody listens, nothing can be heard: that is not what is looked at here.
             scene.stream.stop()
             scene.wait_until_received()
-        if self._choice.random() < (0.5 if scene.road.has_broker else 0.7):
+        is_told = self._choice.random() < (0.5 if scene.road.has_broker else 0.7)
+        if is_told and scene.road.signals:
             number = self._choice.choice(scene.road.signals)
             seconds = scene.stop_hub(number)
             self.longest_end = max(self.longest_end, seconds)

@@ -42,6 +42,11 @@ class Proxy:
         """Carry nothing, and say nothing: as where all packets are lost."""
         self._flows.clear()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it carries nothing, as `hold` has told it."""
+        return not self._flows.is_set()
+
     def flow(self) -> None:
         """Carry everything again, what was held first."""
         self._flows.set()

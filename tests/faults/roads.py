@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,6 +21,7 @@ import pika.exceptions
 
 import activemq
 import rabbitmq
+import rabbitmq_node
 from bus import Bus, Daemon, eventually, happens
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
 from stomp import Client
@@ -45,7 +47,11 @@ class Road(Protocol):
 
     @property
     def signals(self) -> Sequence[signal.Signals]:
-        """Those that end the consumer in order."""
+        """Those that end the consumer in order, as things are."""
+
+    @property
+    def unreached(self) -> int | None:
+        """The exit code of a consumer that gives up as the broker is not to be had, if it does."""
 
     @property
     def faults(self) -> Mapping[str, RoadFault]:
@@ -75,6 +81,7 @@ class ZeroMQ:
 
     has_broker = False
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    unreached = None
     faults: ClassVar[dict[str, RoadFault]] = {}
 
     def __init__(self, bus: Bus) -> None:
@@ -136,10 +143,20 @@ class Brokered:
         self.proxy.close()
 
 
+@contextlib.contextmanager
+def _restart(broker: activemq.ActiveMQ | rabbitmq_node.RabbitMQ) -> Iterator[None]:
+    broker.kill()
+    try:
+        yield
+    finally:
+        broker.start()
+
+
 class Stomp(Brokered):
     """ActiveMQ, which a hub listens to."""
 
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    unreached = None
     _QUEUE = "/queue/faults"
 
     def __init__(self, bus: Bus) -> None:
@@ -161,15 +178,7 @@ class Stomp(Brokered):
     @property
     def faults(self) -> Mapping[str, RoadFault]:
         """What the network does, and a broker that is killed."""
-        return {**super().faults, "broker restarts": self._restart}
-
-    @contextlib.contextmanager
-    def _restart(self) -> Iterator[None]:
-        self._broker.kill()
-        try:
-            yield
-        finally:
-            self._broker.start()
+        return {**super().faults, "broker restarts": partial(_restart, self._broker)}
 
     def publish(self, *envelopes: dict[str, Any]) -> None:
         """Send messages, until the broker has them on its disk."""
@@ -197,17 +206,46 @@ class Stomp(Brokered):
         self._broker.close()
 
 
-class Amqp(Brokered):
-    """RabbitMQ, which `fedora-messaging consume` listens to."""
+def _start_node(folder: Path) -> rabbitmq_node.RabbitMQ | None:
+    """A RabbitMQ of one's own, where one can be started."""
+    if rabbitmq_node.why_not():
+        return None
+    folder.mkdir()
+    return rabbitmq_node.RabbitMQ(folder)
 
-    signals = (signal.SIGTERM, signal.SIGINT)  # SIGHUP is nothing to fedora-messaging
+
+class Amqp(Brokered):
+    """RabbitMQ, which `fedora-messaging consume` listens to.
+
+    It is a node of its own, or the one that other tests use, too.
+    """
+
+    #: Where the first connection breaks: `_consume_errback` in the cli.py of fedora-messaging.
+    unreached = 14
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._broker = rabbitmq.Broker(bus.folder)
+        self._node = _start_node(bus.folder / "rabbitmq")
+        address = self._node.address if self._node else rabbitmq.ADDRESS
+        self._broker = rabbitmq.Broker(bus.folder, address)
         self._broker.declare_queue()
         self._channel: Any = None
-        super().__init__(rabbitmq.ADDRESS[1])
+        super().__init__(address[1])
+
+    @property
+    def signals(self) -> Sequence[signal.Signals]:
+        """SIGHUP is nothing to fedora-messaging, and none ends it while the broker says nothing.
+
+        It waits for the answer to its cancel: `halt` in its twisted/protocol.py.
+        """
+        return () if self.proxy.is_held else (signal.SIGTERM, signal.SIGINT)
+
+    @property
+    def faults(self) -> Mapping[str, RoadFault]:
+        """What the network does, and a node that is killed, if others do not use it."""
+        if self._node is None:
+            return super().faults
+        return {**super().faults, "broker restarts": partial(_restart, self._node)}
 
     def publish(self, *envelopes: dict[str, Any]) -> None:
         """Send messages as a bridge from fedmsg does, until the broker has them."""
@@ -249,13 +287,18 @@ class Amqp(Brokered):
     def close(self) -> None:
         super().close()
         if self._channel:
-            self._channel.connection.close()
-        self._broker.close()
+            # Nobody has told it yet, maybe, that the node was killed.
+            with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+                self._channel.connection.close()
+        if self._node:
+            self._node.close()
+        else:
+            self._broker.close()
 
 
 #: By the name that is given at the shell, each with why it cannot be tried here.
 ROADS: dict[str, tuple[Callable[[Bus], Road], Callable[[], str | None]]] = {
     "zeromq": (ZeroMQ, lambda: None),
     "stomp": (Stomp, activemq.why_not),
-    "amqp": (Amqp, rabbitmq.why_not),
+    "amqp": (Amqp, lambda: rabbitmq_node.why_not() and rabbitmq.why_not()),
 }
