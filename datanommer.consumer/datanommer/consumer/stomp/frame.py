@@ -14,6 +14,10 @@ _COMMANDS = {b"CONNECTED", b"MESSAGE", b"RECEIPT", b"ERROR"}
 _ESCAPES_1_1 = {"\\n": "\n", "\\c": ":", "\\\\": "\\"}
 #: The versions, each with its escapes and what they stand for in a header.
 VERSIONS = {"1.1": _ESCAPES_1_1, "1.2": {**_ESCAPES_1_1, "\\r": "\r"}}
+_ESCAPING = {
+    version: str.maketrans({text: escape for escape, text in escapes.items()})
+    for version, escapes in VERSIONS.items()
+}
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 #: The longest command with headers, in bytes: what is longer is no frame.
@@ -49,8 +53,7 @@ def encode(version: str, command: str, headers: Mapping[str, str], body: bytes =
         headers: what they say, unescaped.
         body: what follows them.
     """
-    escapes = {text: escape for escape, text in VERSIONS[version].items()}
-    table = str.maketrans({} if command == "CONNECT" else escapes)
+    table = {} if command == "CONNECT" else _ESCAPING[version]
     lines = [f"{name.translate(table)}:{value.translate(table)}" for name, value in headers.items()]
     head = "\n".join([command, *lines, "", ""])
     return head.encode("utf-8", "surrogateescape") + body + b"\0"
