@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bus import Archive, Daemon, end
 from conftest import Databases
-from datanommer.consumer.amqp_consumer import Properties, delivery
+from datanommer.consumer.amqp.batch_consumer import Properties, delivery
 from datanommer.models.configuration import URL_VARIABLE
 from datanommer.models.envelopes.delivery import prepare
 from datanommer.models.envelopes.reject import Reject

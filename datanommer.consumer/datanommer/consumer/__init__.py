@@ -15,14 +15,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datanommer.consumer.amqp import Callback
+    from datanommer.consumer.amqp.callback import Callback
     from datanommer.consumer.hub_consumer import Nommer
 
 __version__: str
 
 __all__ = ["Callback", "Nommer", "__version__"]
 
-_MODULES = {"Callback": "amqp", "Nommer": "hub_consumer"}
+_MODULES = {"Callback": "amqp.callback", "Nommer": "hub_consumer"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ from datanommer.models.envelopes.delivery import Delivery, prepare
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 
-_PROPERTIES = {"content_encoding": "utf-8", "headers": {"sent-at": "2021-07-21T12:23:12Z"}}
+AT = "2021-07-21T12:23:12Z"
+_PROPERTIES = {"content_encoding": "utf-8", "headers": {"sent-at": AT}}
 
 TEXT = st.text(max_size=10) | st.binary(max_size=10)
 #: What pika makes of the types of AMQP.
@@ -108,3 +110,13 @@ def test_headers_that_nest_too_deep_are_rejected() -> None:
 def test_what_is_json_is_stored_whatever_it_is() -> None:
     for body in (b"null", b"[]", b"0", b'""', b"false"):
         assert row_of(prepare(delivery(body))).msg == body.decode()
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b'{"n": NaN}'])
+def test_a_reject_that_is_delivered_again_is_the_same(body: bytes) -> None:
+    first, again, other = (
+        reject_of(prepare(delivery(body, message_id="2021-a", headers={"sent-at": AT, **headers})))
+        for headers in ({}, {"x-delivery-count": 1}, {"own": 1})
+    )
+    assert first.sha256 == again.sha256
+    assert first.sha256 != other.sha256

@@ -210,8 +210,10 @@ class Connection(protocol.Protocol):
         return self.frame(command, told)
 
     def frame(self, command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-        """The bytes of a frame, in the version that both sides speak."""
-        return encode(self._reader.version, command, headers, body)
+        """The bytes of a frame, with the escapes that both sides know."""
+        # The server may be older than escapes until it has answered to CONNECT.
+        escapes = self._settings.unescapes and command != "CONNECT"
+        return encode(self._reader.version if escapes else None, command, headers, body)
 
     def write(self, data: bytes) -> None:
         """Send bytes; nothing happens if the connection is lost."""

@@ -14,7 +14,7 @@ _COMMANDS = {b"CONNECTED", b"MESSAGE", b"RECEIPT", b"ERROR"}
 _ESCAPES_1_1 = {"\\n": "\n", "\\c": ":", "\\\\": "\\"}
 #: The versions, each with its escapes and what they stand for in a header.
 VERSIONS = {"1.1": _ESCAPES_1_1, "1.2": {**_ESCAPES_1_1, "\\r": "\r"}}
-_ESCAPING = {
+_ESCAPING: dict[str, dict[int, str]] = {
     version: str.maketrans({text: escape for escape, text in escapes.items()})
     for version, escapes in VERSIONS.items()
 }
@@ -44,16 +44,18 @@ class Frame:
     body: bytes = b""
 
 
-def encode(version: str, command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+def encode(
+    version: str | None, command: str, headers: Mapping[str, str], body: bytes = b""
+) -> bytes:
     """The bytes of a frame that a client sends.
 
     Args:
-        version: one of `VERSIONS`.
-        command: such as ACK. CONNECT escapes nothing: the server may be older than escapes.
-        headers: what they say, unescaped.
+        version: one of `VERSIONS`; None where headers are not escaped.
+        command: such as ACK.
+        headers: what they say.
         body: what follows them.
     """
-    table = {} if command == "CONNECT" else _ESCAPING[version]
+    table = _ESCAPING[version] if version else {}
     lines = [f"{name.translate(table)}:{value.translate(table)}" for name, value in headers.items()]
     head = "\n".join([command, *lines, "", ""])
     return head.encode("utf-8", "surrogateescape") + body + b"\0"

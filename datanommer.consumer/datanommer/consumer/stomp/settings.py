@@ -31,7 +31,7 @@ class Settings:
         queue: what to subscribe to, instead of the topics of the consumers.
         acknowledges: whether messages are acknowledged one by one, once they are kept.
         refuses: whether the broker hears of messages that are not kept and never will be.
-        unescapes: whether headers are unescaped.
+        unescapes: whether headers have escapes, in what comes and in what is sent.
         heart_beat: how often each side says that it is there, in milliseconds; 0 for never.
         prefetch: how many messages may be under way.
     """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from datanommer.models.envelopes import fedora_messaging, fields, lossless_json
+from datanommer.models.envelopes import fedora_messaging, fields, identity, lossless_json
 from datanommer.models.envelopes.preparation import Item
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
@@ -133,11 +133,22 @@ def _as_json(value: Any) -> Any:
 
 
 def _reject(delivery: Delivery, error: NotStorable) -> Reject:
-    told = {"topic": delivery.topic, "properties": dict(delivery.properties)}
-    raw = lossless_json.dumps(told) + b"\n" + delivery.body
+    properties = dict(delivery.properties)
+    raw = _raw(delivery, properties)
+    if isinstance(headers := properties.get("headers"), dict):
+        properties["headers"] = identity.own_headers(headers)
     return Reject.of_received(
-        raw, error, _shown(delivery.topic), _shown(delivery.properties.get("message_id"))
+        raw,
+        error,
+        _shown(delivery.topic),
+        _shown(properties.get("message_id")),
+        identified_by=_raw(delivery, properties),
     )
+
+
+def _raw(delivery: Delivery, properties: dict[str, Any]) -> bytes:
+    told = {"topic": delivery.topic, "properties": properties}
+    return lossless_json.dumps(told) + b"\n" + delivery.body
 
 
 def _shown(value: Any) -> Any:

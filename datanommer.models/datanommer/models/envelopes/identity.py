@@ -28,7 +28,8 @@ _MILLISECONDS = re.compile("[0-9]{1,15}")
 # RabbitMQ's ids over STOMP are those of a delivery, and another one the next time (source:
 # rabbit_stomp_util, RabbitMQ 3.10).
 _OF_DELIVERY = re.compile(r".*@@session-[^@]*@@[0-9]+", re.DOTALL)
-# The headers of STOMP that may differ when a message is delivered again, or say nothing of it.
+# The headers that may differ when a message is delivered again, or say nothing of it: of STOMP, and
+# of RabbitMQ's quorum queues.
 _OF_TRANSPORT = {
     *("ack", "content-length", "delivery-count", "message-id", "receipt", "redelivered"),
     *("redelivery-count", "subscription", "transaction", "x-delivery-count", "JMSXDeliveryCount"),
@@ -95,7 +96,7 @@ def headers_of(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def own_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those headers of STOMP that are the same whenever the message is delivered."""
+    """Those headers that are the same whenever the message is delivered."""
     return {name: value for name, value in headers.items() if name not in _OF_TRANSPORT}
 
 

@@ -76,8 +76,9 @@ class Reject:
             row: the row.
             error: why it cannot be stored.
         """
-        raw = lossless_json.dumps(row.envelope())
-        identified_by = raw
+        envelope = row.envelope()
+        raw = lossless_json.dumps(envelope)
+        identified_by = _identity(envelope) or raw
         if error.kind == "conflict":
             # The same message again is the same conflict, whatever its counter or timestamp says.
             content = identity.content(row.topic, row.msg)
@@ -101,8 +102,19 @@ class Reject:
 
 
 def _identity(envelope: dict[str, Any]) -> bytes | None:
-    """What makes two the same, where headers of STOMP differ with each delivery."""
-    headers = envelope.get("headers")
+    """What makes two the same where some headers differ with each delivery; else None.
+
+    Over STOMP they are beside the body, over AMQP in it.
+    """
+    own = _with_own_headers(envelope)
+    body = own.get("body")
+    if isinstance(body, dict) and (own_body := _with_own_headers(body)) is not body:
+        own = {**own, "body": own_body}
+    return None if own is envelope else lossless_json.dumps(own)
+
+
+def _with_own_headers(part: dict[str, Any]) -> dict[str, Any]:
+    headers = part.get("headers")
     if not isinstance(headers, dict):
-        return None
-    return lossless_json.dumps({**envelope, "headers": identity.own_headers(headers)})
+        return part
+    return {**part, "headers": identity.own_headers(headers)}

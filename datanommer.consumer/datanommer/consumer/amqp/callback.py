@@ -1,10 +1,9 @@
 """The callback that ``fedora-messaging consume`` runs.
 
-It puts a consumer of its own in the place of fedora-messaging's: that hands over all messages which
-wait, in a thread, and acknowledges them when they are committed (see
-`datanommer.consumer.amqp_consumer`). Until then they belong to the broker, which sends them again
-if the connection ends. While the database is away, the thread waits, and so do the messages in
-their queue.
+It puts a consumer of its own in the place of fedora-messaging's (`batch_consumer`). That hands over
+all messages which wait, in a thread, and acknowledges them when they are committed. Until then they
+belong to the broker, which sends them again if the connection ends. While the database is away, the
+thread waits, and so do the messages in their queue.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from fedora_messaging.exceptions import Nack
 from fedora_messaging.message import Message
 from twisted.internet import reactor
 
-from datanommer.consumer import amqp_consumer, connection
-from datanommer.consumer.amqp_consumer import BatchCallback
+from datanommer.consumer import connection
+from datanommer.consumer.amqp import batch_consumer
+from datanommer.consumer.amqp.batch_consumer import BatchCallback
 from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.failure import explain
 from datanommer.consumer.quiet_log import QuietLog
@@ -53,7 +53,7 @@ class Callback(BatchCallback):
         self._stopping = threading.Event()
         try:
             config = configuration.load()
-            amqp_consumer.install()
+            batch_consumer.install()
             self._engine = connection.connect(config, log)
         except DatanommerError as error:
             log.critical("datanommer cannot start. %s", error)
@@ -71,7 +71,7 @@ class Callback(BatchCallback):
         """
         # No public attribute has all of what was sent.
         properties, body = message._properties, message._encoded_body  # noqa: SLF001
-        delivery = amqp_consumer.delivery(message.topic, properties, body)
+        delivery = batch_consumer.delivery(message.topic, properties, body)
         self.store([delivery], lambda: True)
 
     def store(self, deliveries: Sequence[Delivery], is_wanted: Callable[[], bool]) -> None:
