@@ -23,7 +23,7 @@ from benchmarks.measure import ROOT, Figure, alternate, percentile
 from benchmarks.setting import Setting
 from bus import Bus as LocalBus
 from certificates import Authority
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.spool import Spool
 
 #: The key of the configuration that names the file which says how many messages came so far.
 COUNT_KEY = "benchmarks.count_file"
@@ -143,9 +143,7 @@ def _ending(folder: Path, *, signed: bool) -> Iterator[Figure]:
         start = time.perf_counter()
         hub.end()
         took = time.perf_counter() - start
-        spool = Spool(hub.folder / "spool")
-        kept = spool.waiting().messages
-        spool.close()
+        kept = Spool(hub.folder / "spool").waiting().messages
     what = f"hub told to end in a flood of {_BACKLOG:,}{', signed' if signed else ''}"
     yield Figure(what, took, "s", limit=10)
     yield Figure(f"{what}: on the disk after that", kept, "messages")

@@ -68,6 +68,11 @@ class Daemon:
         """Wait for its end."""
         return self._process.wait(PATIENCE)
 
+    def peak_memory(self) -> int:
+        """The most memory that it has had so far, in bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def has_ended(self) -> bool:
         """Wait for its end; whether it comes."""
         return happens(lambda: not self.is_alive, PATIENCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,11 +24,13 @@ import zmq
 
 from bus import PATIENCE, Archive, Bus, eventually, happens
 from certificates import PAST, Authority
-from datanommer.models.receiving.spool import Spool, damaged_files
-from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from datanommer.models.spooling.folder import damaged_files
+from datanommer.models.spooling.spool import Spool
+from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 from shell import Run, script
 
 NOWHERE = "postgresql://somebody:s3cret@127.0.0.1:1/nowhere"
+_LARGE_MESSAGES = 40
 
 
 @pytest.fixture
@@ -487,27 +490,81 @@ def _publish_until_stored(command: list[str], bus: Bus, archive: Archive) -> Non
     eventually(arrives, "a message")
 
 
-def test_a_spool_that_is_damaged_is_set_aside_and_the_hub_goes_on(
-    quiet_bus: Bus, tmp_path: Path
+def test_what_can_be_read_of_a_damaged_spool_is_stored_and_the_rest_is_counted(
+    bus: Bus, archive: Archive, tmp_path: Path
 ) -> None:
-    quiet_bus.config["datanommer.sqlalchemy.url"] = NOWHERE
-    quiet_bus.config["datanommer.spool_min_free_bytes"] = 0
-    hub = quiet_bus.start_hub()
+    url = bus.config["datanommer.sqlalchemy.url"]
+    bus.config["datanommer.spool_min_free_bytes"] = 0
+    bus.config["datanommer.sqlalchemy.url"] = NOWHERE
+    hub = bus.start_hub()
     folder = tmp_path / "spool"
-
-    def waiting() -> list[str]:
-        spool = Spool(folder, min_free_bytes=0)
-        found = [json.loads(received.body)["msg_id"] for _, received in spool.first(1000)]
-        spool.close()
-        return found
-
-    quiet_bus.publisher.publish(first := envelope(msg="x" * 100_000))
-    eventually(lambda: waiting() == [first["body"]["msg_id"]], "the first to be on the disk")
-    for file in folder.iterdir():
-        with file.open("r+b") as content:
-            content.write(b"no database at all" * (file.stat().st_size // 18))
-    quiet_bus.publisher.publish(second := envelope())
-    hub.wait_until_it_says("It is kept as")
-    eventually(lambda: waiting() == [second["body"]["msg_id"]], "the second to be on the disk")
+    messages = [envelope(msg=f"{number} " + "x" * 10_000) for number in range(10)]
+    bus.publisher.publish(*messages)
+    eventually(lambda: Spool(folder).waiting().messages == 10, "all to be on the disk")
+    hub.send(signal.SIGTERM)
+    assert hub.exit_code() == 0
+    (file,) = folder.glob("*.spool")
+    with file.open("r+b") as content:
+        content.seek(35_000)
+        content.write(b"nothing of the sort" * 500)
+    bus.config["datanommer.sqlalchemy.url"] = url
+    hub = bus.start_hub()
+    hub.wait_until_it_says("Messages go into the database again")
+    assert "2 of its messages cannot be read" in hub.log
+    assert "all that waited is stored" not in hub.log
+    assert [each.msg_id for each in archive.messages()] == [
+        messages[number]["body"]["msg_id"] for number in (0, 1, 2, 5, 6, 7, 8, 9)
+    ]
     assert len(damaged_files(folder)) == 1
-    assert "Traceback" not in hub.log
+
+
+def test_a_folder_of_the_spool_that_goes_is_made_again_and_what_was_in_it_counted(
+    bus: Bus, archive: Archive, tmp_path: Path
+) -> None:
+    url = bus.config["datanommer.sqlalchemy.url"]
+    bus.config["datanommer.spool_min_free_bytes"] = 0
+    bus.config["datanommer.sqlalchemy.url"] = NOWHERE
+    hub = bus.start_hub()
+    folder = tmp_path / "spool"
+    gone, kept = [envelope() for _ in range(5)], [envelope() for _ in range(5)]
+    bus.publisher.publish(*gone)
+    eventually(lambda: Spool(folder).waiting().messages == 5, "the first to be on the disk")
+    shutil.rmtree(folder)
+    bus.publisher.publish(*kept)
+    eventually(lambda: len(list(folder.glob("*.spool"))) == 1, "the others to be on the disk")
+    hub.send(signal.SIGTERM)
+    assert hub.exit_code() == 0
+    bus.config["datanommer.sqlalchemy.url"] = url
+    hub = bus.start_hub()
+    hub.wait_until_it_says("Messages go into the database again")
+    assert "CRITICAL" in hub.log
+    assert "5 messages that waited in the spool are lost: their file is gone" in hub.log
+    assert "all that waited is stored" not in hub.log
+    found = [each.msg_id for each in archive.messages()]
+    assert found == [each["body"]["msg_id"] for each in kept]
+
+
+def test_a_hub_whose_spool_cannot_be_used_says_so_and_stores(
+    bus: Bus, archive: Archive, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    bus.config["datanommer.spool_dir"] = str(tmp_path / "file" / "spool")
+    hub = bus.start_hub()
+    hub.wait_until_it_says("CRITICAL")
+    assert "Not a directory" in hub.log
+    assert "datanommer.spool_dir in the fedmsg configuration" in hub.log
+    bus.publisher.publish(message := envelope())
+    archive.wait_for(message)
+
+
+def test_large_messages_that_wait_are_stored_in_little_memory(
+    bus: Bus, archive: Archive, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", min_free_bytes=0)
+    for number in range(_LARGE_MESSAGES):
+        spool.put([received(envelope(msg={"n": number, "text": "x" * 8_000_000}))])
+    bus.config["datanommer.spool_min_free_bytes"] = 0
+    hub = bus.start_hub()
+    hub.wait_until_it_says("all that waited is stored")
+    assert archive.scalar("SELECT count(*) FROM messages") == _LARGE_MESSAGES
+    assert hub.peak_memory() < 400_000_000

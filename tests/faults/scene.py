@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus import Bus, Daemon, eventually, happens
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.spool import Spool
 
 from .proxy import Proxy
 from .roads import Road, ZeroMQ
@@ -130,11 +130,7 @@ class Scene:
     def count_spooled(self) -> int:
         if not Spool.exists(self.spool):
             return 0
-        spool = Spool(self.spool)
-        try:
-            return spool.waiting().messages
-        finally:
-            spool.close()
+        return Spool(self.spool).waiting().messages
 
     def judge(self, only_received: bool = False) -> Verdict:
         """What became of what was published, or of what the hub received of it."""

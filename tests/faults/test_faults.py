@@ -16,7 +16,7 @@ import pytest
 import datanommer.models
 from bus import eventually
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.spool import Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 from services import leave_out, need_broker
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from sqlalchemy import orm
 
 from datanommer.models import Message
 from datanommer.models.database.engine import create_engine
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.segment import Segment
+from datanommer.models.spooling.spool import Spool
 from orm import Rejected
 
 _CHUNK = 1000
@@ -133,9 +132,11 @@ def _in_database(url: str) -> tuple[list[Any], list[Any]]:
 def _in_spool(folder: Path) -> Iterator[Any]:
     if not Spool.exists(folder):
         return
-    with contextlib.closing(sqlite3.connect(folder / "spool.sqlite")) as spool:
-        for (body,) in spool.execute("SELECT body FROM received ORDER BY id"):
-            yield json.loads(body)
+    state = json.loads((folder / "state").read_bytes().rpartition(b" ")[0])
+    for segment in Segment.all_in(folder):
+        for record in segment.records():
+            if record.record_id > state["taken"]:
+                yield json.loads(record.content.partition(b"\n")[2])
 
 
 def _id(body: Any) -> Any:

@@ -22,7 +22,7 @@ from datanommer.models.database.binding import bound_engine
 from datanommer.models.database.engine import create_engine
 from datanommer.models.errors import ConfigurationError
 from datanommer.models.finding.filters import Filters
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.spool import Spool
 from datanommer.models.storing.reindex import reindex
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 from roles import FILE, GROUPS, Roles, remove_unused
@@ -160,7 +160,6 @@ class TestTheWriter:
     def test_is_enough_to_drain_the_spool(self, roles: Roles, run: Run, tmp_path: Path) -> None:
         spool = Spool(tmp_path / "spool")
         spool.put([received(envelope()) for _ in range(100)])
-        spool.close()
         options = ["--url", roles.member("datanommer_writer"), "--spool-dir", str(spool.folder)]
         drained = run("datanommer-spool", "drain", *options)
         assert drained.stdout == "stored 100, duplicates 0, rejected 0\n"

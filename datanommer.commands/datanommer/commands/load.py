@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from datanommer.models.envelopes.preparation import Item
 
 _BATCH_SIZE = 2000
-_BATCH_BYTES = 16 * 1024 * 1024  # of content; two batches are in memory at a time
 
 
 @click.command(cls=Command)
@@ -54,13 +53,15 @@ def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
 
 
 def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    from datanommer.models.storing.batch import BATCH_BYTES
+
     batch = []
     size = 0
     try:
         for item in items:
             batch.append(item)
             size += item.size
-            if len(batch) == _BATCH_SIZE or size > _BATCH_BYTES:
+            if len(batch) == _BATCH_SIZE or size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
     except json_stream.NotJSON:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,8 @@ from datanommer.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from datanommer.models.receiving.spool import Spool
+    from datanommer.models.receiving.received import Received
+    from datanommer.models.spooling.spool import Spool
 
 _BATCH_SIZE = 1000
 
@@ -46,43 +49,73 @@ _spool_dir_option = click.option(
 @version_option
 def status(spool_dir: Path | None, config_filename: str | None) -> None:
     """Print how many messages wait, and how much disk space they take."""
-    folder, spool = _open_spool(spool_dir, config_filename)
+    folder, spool = _find_spool(spool_dir, config_filename)
     if spool is None:
         click.echo(f"0 messages wait; there is no spool in {folder}")
         return
     waiting = spool.waiting()
-    click.echo(f"{waiting.messages} messages wait in {spool.file} ({waiting.size} bytes)")
+    click.echo(f"{waiting.messages} messages wait in {spool.folder} ({waiting.size} bytes)")
 
 
 @main.command()
 @_spool_dir_option
 @database_options
-def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) -> None:
+@click.pass_context
+def drain(
+    ctx: click.Context, spool_dir: Path | None, url: str | None, config_filename: str | None
+) -> None:
     """Store what waits, oldest first.
 
     A hub may run meanwhile: nothing is lost or stored twice. If the fedmsg configuration requires
     signatures, a message without a good one is not stored; a line on standard error names it.
+    If messages cannot be read any more, the others are stored, a line says how many are lost, and
+    the exit code is 1.
     """
-    from datanommer.models import configuration
-    from datanommer.models.receiving.receiver import Receiver
-    from datanommer.models.storing.batch import Batch, Counts, store
+    from datanommer.models.spooling.spool import Loss
+    from datanommer.models.storing.batch import BATCH_BYTES
 
-    engine = connect(url, config_filename)
-    folder, spool = _open_spool(spool_dir, config_filename)
-    if spool is None:
-        click.echo(f"There is no spool in {folder}.", err=True)
-    counts = Counts()
-    try:
-        receiver = Receiver(configuration.load(config_filename)) if spool else None
-        while spool and receiver and (batch := spool.first(_BATCH_SIZE)):
-            items, refused = receiver.items(received for _, received in batch)
-            counts = counts.plus(store(engine, Batch.of(items)))
-            last_spool_id, _ = batch[-1]
-            spool.remove(last_spool_id)
-            for message in refused:
-                click.echo(f"Refused: {message}", err=True)
-    finally:
-        click.echo(str(counts))
+    losses: list[Loss] = []
+    with _archive(url, config_filename) as store:
+        folder, spool = _find_spool(spool_dir, config_filename)
+        if spool is None:
+            click.echo(f"There is no spool in {folder}.", err=True)
+        while spool and (chunk := spool.first(_BATCH_SIZE, BATCH_BYTES)):
+            store(chunk.received)
+            if loss := spool.remove(chunk):
+                click.echo(str(loss), err=True)
+                losses.append(loss)
+    if losses:
+        ctx.exit(1)
+
+
+@main.command()
+@click.argument(
+    "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@database_options
+def recover(file: Path, url: str | None, config_filename: str | None) -> None:
+    """Store what can be read in FILE, a file of a spool that was set aside.
+
+    What is stored already counts as a duplicate. FILE stays as it is.
+    """
+    from datanommer.models.spooling.folder import readable
+    from datanommer.models.storing.batch import BATCH_BYTES
+
+    ids: list[int] = []
+    with _archive(url, config_filename) as store:
+        batch: list[Received] = []
+        size = 0
+        for message_id, received in readable(file):
+            ids.append(message_id)
+            batch.append(received)
+            size += len(received.body)
+            if len(batch) == _BATCH_SIZE or size >= BATCH_BYTES:
+                store(batch)
+                batch, size = [], 0
+        store(batch)
+    missing = ids[-1] - ids[0] + 1 - len(ids) if ids else 0
+    if missing or not ids:
+        click.echo(f"At least {missing} messages of {file} cannot be read.", err=True)
 
 
 @main.command()
@@ -91,17 +124,17 @@ def drain(spool_dir: Path | None, url: str | None, config_filename: str | None) 
 @version_option
 @click.pass_context
 def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | None) -> None:
-    """Look for damage in the spool, and for damaged spools that the hub has set aside.
+    """Look for damage in the spool, and for damaged files that were set aside.
 
     Exits with 1 if there is any.
     """
-    from datanommer.models.receiving.spool import damaged_files
+    from datanommer.models.spooling.folder import damaged_files
 
-    folder, spool = _open_spool(spool_dir, config_filename)
-    faults = [f"{spool.file}: {fault}" for fault in spool.check()] if spool else []
+    folder, spool = _find_spool(spool_dir, config_filename)
+    faults = spool.check() if spool else []
     faults += [
-        f"{file}: set aside because it is damaged. Recover what can be read of it with "
-        f"`sqlite3 {file} .recover`."
+        f"{file}: set aside because it was damaged. What can be read of it is stored. "
+        "Remove it when nobody needs it."
         for file in damaged_files(folder)
     ]
     for fault in faults:
@@ -111,8 +144,34 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
     click.echo(f"The spool in {folder} is whole" if spool else f"There is no spool in {folder}.")
 
 
-def _open_spool(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
-    """The folder of the spool, and the spool if there is one; none is created.
+@contextmanager
+def _archive(
+    url: str | None, config_filename: str | None
+) -> Iterator[Callable[[Sequence[Received]], None]]:
+    """What stores messages that were received. Prints at the end what became of them."""
+    from datanommer.models import configuration
+    from datanommer.models.receiving.receiver import Receiver
+    from datanommer.models.storing import batch
+
+    engine = connect(url, config_filename)
+    counts = batch.Counts()
+    receiver = Receiver(configuration.load(config_filename))
+
+    def store(received: Sequence[Received]) -> None:
+        nonlocal counts
+        items, refused = receiver.items(received)
+        counts = counts.plus(batch.store(engine, batch.Batch.of(items)))
+        for message in refused:
+            click.echo(f"Refused: {message}", err=True)
+
+    try:
+        yield store
+    finally:
+        click.echo(str(counts))
+
+
+def _find_spool(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
+    """The folder of the spool, and the spool if there is one; nothing is made.
 
     Raises:
         SpoolForbidden: the caller may not use the folder, which belongs to another user's hub.
@@ -120,7 +179,8 @@ def _open_spool(spool_dir: Path | None, config_filename: str | None) -> tuple[Pa
     from datanommer.models import configuration
     from datanommer.models.configuration import SPOOL_DIR_KEY
     from datanommer.models.errors import SpoolForbidden
-    from datanommer.models.receiving.spool import SYSTEM_FOLDER, Spool, folder_of
+    from datanommer.models.spooling.folder import SYSTEM_FOLDER, folder_of
+    from datanommer.models.spooling.spool import Spool
 
     folder = spool_dir
     if folder is None:

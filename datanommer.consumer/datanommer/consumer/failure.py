@@ -23,3 +23,8 @@ def explain(error: Exception, log: logging.Logger) -> str:
     if not isinstance(error, _EXPECTED):
         log.error("This is a fault of datanommer; please report it.", exc_info=error)
     return reason(error)
+
+
+def cause(error: Exception) -> str:
+    """What kind of an error it is, for a log that tells each kind once a minute."""
+    return type(getattr(error, "orig", None) or error).__name__

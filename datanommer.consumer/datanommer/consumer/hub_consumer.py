@@ -24,7 +24,8 @@ from datanommer.models.envelopes import users_and_packages
 from datanommer.models.errors import ConfigurationError, DatanommerError, NotStorable
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
-from datanommer.models.receiving.spool import open_configured
+from datanommer.models.spooling.folder import configured_spool
+from datanommer.models.storing.batch import BATCH_BYTES
 from datanommer.models.storing.pipeline import switch_threads_often
 
 # Below the logger of fedmsg, so that it goes wherever a configuration sends the log of the hub.
@@ -97,7 +98,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         # Here, and not with the first message: several worker threads would race for it.
         users_and_packages.configure(config)
         self._roads = self._take_over_stomp(config)
-        engine, spool = connection.connect(config, log), open_configured(config)
+        engine, spool = connection.connect(config, log), configured_spool(config)
         # Before we start a thread: the kernel gives a signal to any thread that does not block it.
         shutdown.hold_signals()
         self._writer = Writer(engine, spool, receiver, self._batch_size, observer=self)
@@ -173,9 +174,11 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
 
     def _take(self) -> list[Any]:
         batch = [self.incoming.get()]
+        size = _size(batch[0])
         with contextlib.suppress(queue.Empty):
-            while batch[-1] is not _END and len(batch) < self._batch_size:
+            while batch[-1] is not _END and len(batch) < self._batch_size and size < BATCH_BYTES:
                 batch.append(self.incoming.get_nowait())
+                size += _size(batch[-1])
         return batch
 
     def _do_work(self, message: Any) -> None:
@@ -265,3 +268,8 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if self._initialized:
             status["datanommer"] = self._writer.status()
         return status
+
+
+def _size(message: Any) -> int:
+    """The length of the body of a message; 0 for what has none that is text or bytes."""
+    return len(getattr(message, "body", ""))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, NamedTuple
 
 _MINUTE = 60.0
+
+
+class _Line(NamedTuple):
+    level: int
+    text: str
+    kind: Hashable
 
 
 class QuietLog:
@@ -14,7 +21,7 @@ class QuietLog:
 
     Args:
         log: where the lines go.
-        per_minute: how many lines of one text are written. One more line says how many were left
+        per_minute: how many equal lines are written. One more line says how many were left
             out, a minute after the first, or at the end.
     """
 
@@ -22,34 +29,41 @@ class QuietLog:
         self._log = log
         self._per_minute = per_minute
         self._lock = threading.Lock()
-        self._counts: dict[tuple[int, str], int] = {}
+        self._counts: dict[_Line, int] = {}
 
-    def warning(self, text: str, *arguments: Any) -> None:
-        """Log a line at WARNING. Lines count as equal if their `text` is, without the arguments."""
-        self._write(logging.WARNING, text, arguments)
+    def warning(self, text: str, *arguments: Any, kind: Hashable = None) -> None:
+        """Log a line at WARNING.
 
-    def critical(self, text: str, *arguments: Any) -> None:
+        Args:
+            text: with the places of the arguments.
+            arguments: what differs from line to line.
+            kind: of the line. Lines are equal if their `text` and `kind` are: so one cause does not
+                hide another one that is told with the same text.
+        """
+        self._write(_Line(logging.WARNING, text, kind), arguments)
+
+    def critical(self, text: str, *arguments: Any, kind: Hashable = None) -> None:
         """Log a line at CRITICAL, likewise."""
-        self._write(logging.CRITICAL, text, arguments)
+        self._write(_Line(logging.CRITICAL, text, kind), arguments)
 
     def close(self) -> None:
         """Log how many lines were left out."""
-        for level, text in list(self._counts):
-            self._sum_up(level, text)
+        for line in list(self._counts):
+            self._sum_up(line)
 
-    def _write(self, level: int, text: str, arguments: tuple[Any, ...]) -> None:
+    def _write(self, line: _Line, arguments: tuple[Any, ...]) -> None:
         with self._lock:
-            count = self._counts.get((level, text), 0)
-            self._counts[level, text] = count + 1
+            count = self._counts.get(line, 0)
+            self._counts[line] = count + 1
         if count == 0:
-            timer = threading.Timer(_MINUTE, self._sum_up, [level, text])
+            timer = threading.Timer(_MINUTE, self._sum_up, [line])
             timer.daemon = True
             timer.start()
         if count < self._per_minute:
-            self._log.log(level, text, *arguments)
+            self._log.log(line.level, line.text, *arguments)
 
-    def _sum_up(self, level: int, text: str) -> None:
+    def _sum_up(self, line: _Line) -> None:
         with self._lock:
-            left_out = self._counts.pop((level, text), 0) - self._per_minute
+            left_out = self._counts.pop(line, 0) - self._per_minute
         if left_out > 0:
-            self._log.log(level, "... and %s more lines like %r", left_out, text)
+            self._log.log(line.level, "... and %s more lines like %r", left_out, line.text)

@@ -6,6 +6,7 @@ growing intervals.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -14,15 +15,15 @@ import sqlalchemy as sa
 
 from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.deadlines import Deadlines
-from datanommer.consumer.failure import explain
+from datanommer.consumer.failure import cause, explain
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.consumer.reporter import Reporter
 from datanommer.models.database import migrations
-from datanommer.models.errors import DatanommerError, SignaturesUnknown, SpoolDamaged
+from datanommer.models.errors import DatanommerError, SignaturesUnknown, SpoolFull
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
-from datanommer.models.receiving.spool import Spool, set_aside
-from datanommer.models.storing.batch import Batch, store
+from datanommer.models.spooling.spool import Loss, Spool
+from datanommer.models.storing.batch import BATCH_BYTES, Batch, store
 
 log = logging.getLogger("fedmsg.consumers.datanommer.spooler")
 
@@ -47,6 +48,7 @@ class Spooler:
 
     Attributes:
         spooled: how many messages went into the spool.
+        unreadable: how many of them could not be read again.
     """
 
     def __init__(
@@ -67,9 +69,12 @@ class Spooler:
         self._reporter = reporter
         self._log = QuietLog(log, per_minute=1)
         self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
-        self._is_active = spool.waiting().messages > 0
+        self._waiting = 0
+        self._is_active = self._has_messages()
         self._has_work = threading.Event()
         self.spooled = 0
+        self.unreadable = 0
+        self._is_all_stored = True  # of what has waited since it became active
         self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
         self._drainer.start()
         if self._is_active:
@@ -83,11 +88,20 @@ class Spooler:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait in the spool."""
+        """How many messages wait in the spool, or did when that could be read last."""
+        with contextlib.suppress(DatanommerError):
+            self._waiting = self._spool.waiting().messages
+        return self._waiting
+
+    def _has_messages(self) -> bool:
+        """Whether messages wait at the start; a spool that cannot be used is told."""
         try:
-            return self._spool.waiting().messages
-        except DatanommerError:
-            return 0
+            self._spool.require_room()
+        except SpoolFull as error:
+            log.critical(
+                "%s While the database does not take messages, they wait in memory alone.", error
+            )
+        return self.waiting > 0
 
     def start(self, error: Exception) -> None:
         """Become active, because a message could not be stored.
@@ -102,7 +116,7 @@ class Spooler:
                     log.warning(
                         "The database does not take messages: %s. They wait in %s.",
                         explain(error, log),
-                        self._spool.file,
+                        self._spool.folder,
                     )
         self._engine.dispose()
         self._has_work.set()
@@ -119,42 +133,28 @@ class Spooler:
             if not self._is_active and not self._stopping.is_set():
                 return False
             try:
-                self._put(received)
+                self._spool.put(received)
             except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                 self._log.critical(
                     "Messages wait in memory alone, %s of them here and more in the queue of the "
                     "hub: they cannot be stored now, and the spool does not take them: %s",
                     len(received),
                     explain(error, log),
+                    kind=cause(error),
                 )
                 return False
+            self.spooled += len(received)
             return True
 
     def close(self) -> None:
-        """End the drainer, once work was cut short, and close the spool."""
+        """End the drainer, once work was cut short."""
         self._has_work.set()
         # It may be in the middle of connecting. If it then stores messages and does not take them
         # out of the spool, they count as duplicates after the next start.
         self._drainer.join(_END_SECONDS)
         if waiting := self.waiting:
-            log.warning("%s messages wait in %s for the next start.", waiting, self._spool.file)
+            log.warning("%s messages wait in %s for the next start.", waiting, self._spool.folder)
         self._log.close()
-        self._spool.close()
-
-    def _put(self, received: Sequence[Received]) -> None:
-        try:
-            self._spool.put(received)
-        except SpoolDamaged as error:
-            self._replace_spool(error)
-            self._spool.put(received)
-        self.spooled += len(received)
-
-    def _replace_spool(self, error: SpoolDamaged) -> None:
-        aside = set_aside(self._spool.folder)
-        log.critical(
-            "%s It is kept as %s; datanommer-spool check says what can be read of it.", error, aside
-        )
-        self._spool.reopen()
 
     def _drain(self) -> None:
         backoff = Backoff()
@@ -178,17 +178,19 @@ class Spooler:
         """Store what has waited longest; False if nothing waits, or the hub ends."""
         if self._stopping.is_set():
             return False
-        waiting = self._spool.first(limit)
-        if not waiting:
+        chunk = self._spool.first(limit, BATCH_BYTES)
+        if chunk is None:
             self._become_idle()
             return self._is_active
-        items, refused = self._receiver.items([received for _, received in waiting])
+        items, refused = self._receiver.items(chunk.received)
         if items:
             with self._deadlines.within(_STORE_SECONDS) as deadline:
                 counts = store(self._engine, Batch.of(items), deadline, self._reporter.log_reject)
             self._reporter.add(counts)
-        self._spool.remove(waiting[-1][0])
+        loss = self._spool.remove(chunk)
         self._reporter.add_refused(refused)
+        if loss:
+            self._report_loss(loss)
         return True
 
     def _become_idle(self) -> None:
@@ -198,10 +200,21 @@ class Spooler:
                 self._is_active = False
                 self._has_work.clear()
         if not self._is_active:
-            self._spool.shrink()
-            log.warning("Messages go into the database again; all that waited is stored.")
+            stored = "all that waited" if self._is_all_stored else "what could be read of the spool"
+            log.warning("Messages go into the database again; %s is stored.", stored)
+            self._is_all_stored = True
+
+    def _report_loss(self, loss: Loss) -> None:
+        self.unreadable += loss.missing
+        self._is_all_stored = False
+        log.critical("%s", loss)
 
     def _report_waiting(self, error: Exception) -> None:
         is_critical = isinstance(error, SignaturesUnknown)
         report = self._log.critical if is_critical else self._log.warning
-        report("%s messages wait in the spool: %s", self.waiting, explain(error, log))
+        report(
+            "%s messages wait in the spool: %s",
+            self.waiting,
+            explain(error, log),
+            kind=cause(error),
+        )

@@ -22,7 +22,7 @@ from datanommer.models.database.deadline import Deadline
 from datanommer.models.envelopes.preparation import Item
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.spool import Spool
 from datanommer.models.storing.batch import Batch, store
 from datanommer.models.storing.pipeline import Pipeline
 
@@ -100,7 +100,7 @@ class Writer:
             "invalid": self._reporter.refused,
             "spooled": self._spooler.spooled,
             "waiting": self._spooler.waiting,
-            "lost": self._lost,
+            "lost": self._lost + self._spooler.unreadable,
         }
 
     def write_all(self, batches: Iterable[Sequence[Received]]) -> None:

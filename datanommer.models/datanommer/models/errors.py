@@ -50,7 +50,7 @@ class SignaturesUnknown(DatanommerError):
 
 
 class SpoolFull(DatanommerError):
-    """The spool can take no more: its cap is reached, or the floor of free disk, or it fails."""
+    """The spool cannot be used: its cap or the floor of free disk is reached, or the disk fails."""
 
 
 class SpoolForbidden(DatanommerError):
@@ -67,8 +67,15 @@ class SpoolForbidden(DatanommerError):
         )
 
 
-class SpoolDamaged(DatanommerError):
-    """The file of the spool is not what SQLite wrote."""
+class SpoolOfAnotherVersion(DatanommerError):
+    """The spool was written by another version of datanommer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The spool was written by another version of datanommer, and this one cannot read it. "
+            "Store what waits in it with `datanommer-spool drain` of that version, or move its "
+            "files to another folder."
+        )
 
 
 class InvalidQuery(DatanommerError, ValueError):

@@ -17,7 +17,7 @@ from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import SignaturesUnknown
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
-from datanommer.models.receiving.spool import Spool
+from datanommer.models.spooling.spool import Spool
 from envelopes import envelope, received, without
 from shell import Run
 
@@ -145,7 +145,9 @@ class TestWhatComesOverStomp:
     def test_that_is_no_utf_8_is_rejected_with_its_bytes(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path, min_free_bytes=0)
         spool.put([over_stomp(b"\xff\xfe\0", own="a")])
-        ((_, waited),) = spool.first(1)
+        chunk = spool.first(1, 1)
+        assert chunk
+        (waited,) = chunk.received
         for came in (over_stomp(b"\xff\xfe\0", own="a"), waited):
             refused = reject(came)
             assert (refused.kind, refused.reason) == ("invalid", "its body is not UTF-8")

@@ -33,14 +33,12 @@ from twisted.internet import defer, reactor, task, threads
 
 from datanommer.models.envelopes.delivery import Delivery
 from datanommer.models.errors import DatanommerError
-from datanommer.models.storing.batch import MAX_BATCH
+from datanommer.models.storing.batch import BATCH_BYTES, MAX_BATCH
 
 log = logging.getLogger(__name__)
 
 # How often the end of the consumer is looked for while nothing comes, as in fedora-messaging.
 _LOOK_SECONDS = 1
-#: A batch takes no message more once its bodies have so many bytes: it has to be stored in time.
-_BATCH_BYTES = 16 * 1024 * 1024
 
 
 class BatchCallback(ABC):
@@ -144,7 +142,7 @@ def _take(queue_object: ClosableDeferredQueue) -> Generator[Any, Any, list[Recei
     yield task.deferLater(reactor, 0)
     taken = [first]
     size = len(first.body)
-    while queue_object.pending and len(taken) < MAX_BATCH and size < _BATCH_BYTES:
+    while queue_object.pending and len(taken) < MAX_BATCH and size < BATCH_BYTES:
         taken.append(queue_object.pending.pop(0))
         size += len(taken[-1].body)
     return taken

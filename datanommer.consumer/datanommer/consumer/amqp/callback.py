@@ -21,7 +21,7 @@ from datanommer.consumer import connection
 from datanommer.consumer.amqp import batch_consumer
 from datanommer.consumer.amqp.batch_consumer import BatchCallback
 from datanommer.consumer.backoff import Backoff
-from datanommer.consumer.failure import explain
+from datanommer.consumer.failure import cause, explain
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models import configuration
 from datanommer.models.database import migrations
@@ -112,6 +112,7 @@ class Callback(BatchCallback):
             self._states_log.warning(
                 "The database does not take messages: %s. They wait in their queue.",
                 explain(error, log),
+                kind=cause(error),
             )
             self._engine.dispose()
             return False

@@ -18,6 +18,9 @@ from datanommer.models.storing.transaction import in_transaction
 
 #: The most messages of one batch: an open transaction keeps other writers of its topics waiting.
 MAX_BATCH = 10_000
+#: A batch takes no message more once its messages have so many bytes. A message that is read takes
+#: many times its size in memory, and a batch has to be stored in time.
+BATCH_BYTES = 16 * 1024 * 1024
 
 
 class Counts(NamedTuple):

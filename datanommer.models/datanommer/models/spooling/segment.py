@@ -1,0 +1,257 @@
+"""A file of records, each with a checksum: the spool consists of such segments.
+
+A segment begins with a line that says what it is. A record is a marker, an id, a length, a CRC-32
+of all these and the content, and the content. The marker is drawn for each segment and stands in
+its name and in its first line. Whatever is damaged, the next record is found by its marker.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+#: The version of the format of segments and state.
+VERSION = 2
+
+_NAME = re.compile(r"(?P<first_id>\d{20})-(?P<marker>[0-9a-f]{16})\.spool")
+_TITLE = re.compile(rb"datanommer spool (\d+) ([0-9a-f]{16})\n")
+_HEAD = struct.Struct(">8sQII")  # marker, id, length and checksum
+_SIGNED = struct.Struct(">QI")  # what the checksum covers beside the content
+_LOOK_BYTES = 1024 * 1024  # that are looked through at a time for the next marker
+_BLOCK_BYTES = 4096  # that a disk fails to read at a time
+
+
+class Record(NamedTuple):
+    """A record of a segment.
+
+    Attributes:
+        record_id: its id.
+        content: what it holds.
+        end: where the next one begins, in bytes from the start of the file.
+    """
+
+    record_id: int
+    content: bytes
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A file of records.
+
+    Attributes:
+        file: the file.
+        first_id: the id of its first record.
+        marker: what each of its records begins with, eight bytes.
+    """
+
+    file: Path
+    first_id: int
+    marker: bytes
+
+    @classmethod
+    def all_in(cls, folder: Path) -> list[Self]:
+        """The segments in a folder, in the order of their ids."""
+        found = [_NAME.fullmatch(file.name) for file in folder.iterdir()]
+        segments = [
+            cls(folder / match[0], int(match["first_id"]), bytes.fromhex(match["marker"]))
+            for match in found
+            if match
+        ]
+        return sorted(segments, key=lambda segment: segment.name)
+
+    @classmethod
+    def create(cls, folder: Path, first_id: int) -> Self:
+        """A new, empty segment, on the disk.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        marker = uuid.uuid4().bytes[:8]
+        segment = cls(folder / f"{first_id:020}-{marker.hex()}.spool", first_id, marker)
+        try:
+            segment.append([], 0)
+            synchronise(folder)
+        except OSError:
+            segment.file.unlink(missing_ok=True)
+            raise
+        return segment
+
+    @classmethod
+    def of_file(cls, file: Path) -> Self | None:
+        """The segment that is in a file, by its first line or by its name; None if there is none.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with file.open("rb") as content:
+            title = _TITLE.match(content.read(_BLOCK_BYTES))
+        name = _NAME.match(file.name)
+        if title and int(title[1]) == VERSION:
+            marker = bytes.fromhex(title[2].decode())
+        elif name and not title:
+            marker = bytes.fromhex(name["marker"])
+        else:
+            return None
+        return cls(file, int(name["first_id"]) if name else 0, marker)
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder."""
+        return self.file.name
+
+    @property
+    def start(self) -> int:
+        """Where the first record begins, in bytes."""
+        return len(self._title())
+
+    def size(self) -> int:
+        """How large the file is, in bytes; 0 if it is gone."""
+        try:
+            return self.file.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, contents: Sequence[bytes], end: int, first_id: int = 0) -> int:
+        """Write records behind those that end at `end`; they are on the disk when it returns.
+
+        Args:
+            contents: what they hold.
+            end: where they begin, in bytes; what is behind is overwritten. 0 for a new file.
+            first_id: the id of the first of them; the others count on.
+
+        Returns:
+            Where they end.
+
+        Raises:
+            OSError: the disk does not take them. Then none is there.
+        """
+        records = [self._record(first_id + place, each) for place, each in enumerate(contents)]
+        data = b"".join(records) if end else self._title() + b"".join(records)
+        descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            if os.fstat(descriptor).st_size > end:
+                os.ftruncate(descriptor, end)
+            try:
+                _write(descriptor, data, end)
+                os.fdatasync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
+        finally:
+            os.close(descriptor)
+        return end + len(data)
+
+    def records(self, offset: int = 0) -> Iterator[Record]:
+        """The records from a place on; what is damaged is passed over.
+
+        Args:
+            offset: where one begins, in bytes; 0 for the first.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        descriptor = os.open(self.file, os.O_RDONLY)
+        try:
+            place: int | None = max(offset, self.start)
+            while place is not None:
+                record = self._read(descriptor, place)
+                if record:
+                    yield record
+                    place = record.end
+                else:
+                    place = self._next_marker(descriptor, place + 1)
+        finally:
+            os.close(descriptor)
+
+    def _title(self) -> bytes:
+        return b"datanommer spool %d %b\n" % (VERSION, self.marker.hex().encode())
+
+    def _record(self, record_id: int, content: bytes) -> bytes:
+        checksum = _checksum(record_id, content)
+        return _HEAD.pack(self.marker, record_id, len(content), checksum) + content
+
+    def _read(self, descriptor: int, place: int) -> Record | None:
+        head = _pread(descriptor, _HEAD.size, place)
+        if len(head) < _HEAD.size:
+            return None
+        marker, record_id, length, checksum = _HEAD.unpack(head)
+        begin = place + _HEAD.size
+        # A damaged length is not believed: it may be more than there is memory.
+        if marker != self.marker or begin + length > os.fstat(descriptor).st_size:
+            return None
+        content = _pread(descriptor, length, begin)
+        if _checksum(record_id, content) != checksum:
+            return None
+        return Record(record_id, content, begin + length)
+
+    def _next_marker(self, descriptor: int, place: int) -> int | None:
+        overlap = len(self.marker) - 1
+        while len(data := _pread(descriptor, _LOOK_BYTES, place)) > overlap:
+            found = data.find(self.marker)
+            if found >= 0:
+                return place + found
+            place += len(data) - overlap
+        return None
+
+
+def synchronise(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk.
+
+    Raises:
+        OSError: the disk does not take them.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksum(record_id: int, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(_SIGNED.pack(record_id, len(content))))
+
+
+def _write(descriptor: int, data: bytes, place: int) -> None:
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(descriptor, left, place)
+        left, place = left[written:], place + written
+
+
+def _pread(descriptor: int, length: int, place: int) -> bytes:
+    """What a file holds; zeros for the blocks that the disk cannot read."""
+    pieces = []
+    while length:
+        try:
+            piece = os.pread(descriptor, length, place)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            piece = _pread_blocks(descriptor, min(length, _LOOK_BYTES), place)
+        if not piece:
+            break
+        pieces.append(piece)
+        length, place = length - len(piece), place + len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _pread_blocks(descriptor: int, length: int, place: int) -> bytes:
+    end = min(place + length, os.fstat(descriptor).st_size)
+    pieces = []
+    while place < end:
+        size = min(_BLOCK_BYTES - place % _BLOCK_BYTES, end - place)
+        try:
+            pieces.append(os.pread(descriptor, size, place))
+        except OSError:
+            pieces.append(bytes(size))
+        place += size
+    return b"".join(pieces)

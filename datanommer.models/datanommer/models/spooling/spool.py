@@ -1,0 +1,328 @@
+"""Messages that wait on disk while the database is away.
+
+A spool is a folder of segments (see `segment`), and a state that says how far it is. A batch is
+written in one go and is on the disk when `put` returns: a crash can tear only what was not yet
+accepted. What waits is the text that came (see `datanommer.models.receiving.received`). A message
+without an id or a time gets them when it goes in, so that they stay the same however often it is
+taken out.
+
+Ids go on as long as the state or the process lives, and no segment ever gets the name of another.
+So an id that is in no segment and was not taken out is a message that is lost, and it is counted,
+whatever happened to the files. What is taken out is bound to the segment that it was read from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from datanommer.models.configuration import (
+    SPOOL_DIR_KEY,
+    SPOOL_MAX_BYTES_KEY,
+    SPOOL_MIN_FREE_BYTES_KEY,
+)
+from datanommer.models.errors import SpoolFull, SpoolOfAnotherVersion
+from datanommer.models.receiving.received import Received
+from datanommer.models.spooling.chunk import Chunk, content_of, gone, read
+from datanommer.models.spooling.segment import Segment
+from datanommer.models.spooling.state import State, locked, told_by, with_last_ids, with_tail
+
+#: The most bytes that a spool takes, and the bytes that it leaves free on its disk, unless the
+#: configuration says otherwise.
+MAX_BYTES = 10 * 1024**3
+MIN_FREE_BYTES = 512 * 1024**2
+
+#: What the name of a file ends with that is set aside because it is damaged.
+ASIDE = ".damaged"
+
+_STATE = "state"
+_OLD_FILE = "spool.sqlite"  # of a version before the first release
+# The disk gets a segment back when all of it is stored. A small spool has small ones.
+_SEGMENT_BYTES = 64 * 1024**2
+_SEGMENTS = 16
+
+
+class Waiting(NamedTuple):
+    """What a spool holds.
+
+    Attributes:
+        messages: how many, with those that cannot be read.
+        size: of its files, in bytes.
+    """
+
+    messages: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages that waited and cannot be read.
+
+    Attributes:
+        missing: how many.
+        file: where the rest of them is kept; None if their file is gone.
+    """
+
+    missing: int
+    file: Path | None
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return f"{self.missing} messages that waited in the spool are lost: their file is gone."
+        return (
+            f"A file of the spool was damaged: {self.missing} of its messages cannot be read. All "
+            f"others were taken out of it. It is kept as {self.file}."
+        )
+
+
+class _Opened(NamedTuple):
+    descriptor: int | None  # of the file of the state
+    state: State
+    segments: list[Segment]
+
+
+class Spool:
+    """The messages that wait in a folder, in the order in which they came.
+
+    Several threads and processes may use it at the same time. Nothing is made on the disk before
+    something is put in.
+
+    Args:
+        folder: made where it is missing, for its owner alone.
+        max_bytes: the most that its segments may take.
+        min_free_bytes: what it leaves free on the disk.
+    """
+
+    def __init__(
+        self, folder: Path, max_bytes: int = MAX_BYTES, min_free_bytes: int = MIN_FREE_BYTES
+    ) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+        self._min_free_bytes = min_free_bytes
+        self._segment_bytes = min(_SEGMENT_BYTES, max_bytes // _SEGMENTS)
+        self._lock = threading.Lock()
+        # What the disk may not have taken, or lost since.
+        self._known = State()
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether there is a spool in a folder."""
+        return any((folder / name).is_file() for name in (_STATE, _OLD_FILE))
+
+    def require_room(self) -> None:
+        """Make sure that messages can be put in.
+
+        Raises:
+            SpoolFull: they cannot.
+            SpoolOfAnotherVersion: another version has written it.
+        """
+        with self._opened(to_write=True) as opened:
+            self._require_room_for(0, opened.segments)
+            self._save(opened)
+
+    def put(self, batch: Sequence[Received]) -> None:
+        """Add a batch behind those that wait: all of it is on the disk, or none.
+
+        Raises:
+            SpoolFull: it cannot be taken.
+            SpoolOfAnotherVersion: another version has written it.
+        """
+        contents = [content_of(received) for received in batch]
+        with self._opened(to_write=True) as opened:
+            self._require_room_for(sum(map(len, contents)), opened.segments)
+            state = opened.state
+            segment = self._segment_to_write(opened)
+            if segment is None:
+                segment = Segment.create(self.folder, state.accepted + 1)
+                state = state._replace(writing=segment.name, end=segment.start)
+            end = segment.append(contents, state.end, state.accepted + 1)
+            state = state._replace(accepted=state.accepted + len(batch), end=end)
+            self._save(opened._replace(state=state))
+
+    def first(self, limit: int, max_bytes: int) -> Chunk | None:
+        """What has waited longest; None if nothing waits.
+
+        Args:
+            limit: how many messages at most.
+            max_bytes: how many bytes of them; the last one may be more.
+
+        Raises:
+            SpoolFull: it cannot be read.
+            SpoolOfAnotherVersion: another version has written it.
+        """
+        with self._opened() as (_, state, segments):
+            expected = state.taken + 1
+            if expected > state.accepted:
+                return None
+            for segment, last in with_last_ids(segments, state):
+                if expected < segment.first_id:
+                    return gone(state, segment.first_id - 1)
+                if expected <= last:
+                    return read(segment, state, last, limit, max_bytes)
+            return gone(state, state.accepted)
+
+    def remove(self, chunk: Chunk) -> Loss | None:
+        """Take out what was read, and is stored now.
+
+        Nothing is taken out if somebody else did so, or if its file is no more the same. On a disk
+        that takes no change, this process alone remembers that it is out.
+
+        Returns:
+            What cannot be read, once the end of a damaged file is reached.
+
+        Raises:
+            SpoolFull: the folder cannot be used; they are still there, and can be stored again.
+        """
+        with self._opened(to_write=True) as opened:
+            state, segments = opened.state, opened.segments
+            names = {segment.name for segment in segments}
+            is_there = chunk.segment is None or chunk.segment in names
+            if state.taken != chunk.after or not is_there:
+                return None
+            if chunk.segment is None:
+                self._save(opened._replace(state=state._replace(taken=chunk.last)))
+                return Loss(chunk.missing, None)
+            before = state.missing if state.reading == chunk.segment else 0
+            state = state._replace(
+                taken=chunk.last,
+                reading=chunk.segment,
+                offset=chunk.end,
+                missing=before + chunk.missing,
+            )
+            self._save(opened._replace(state=state))
+            return self._give_back(opened._replace(state=state))
+
+    def waiting(self) -> Waiting:
+        """How much waits. Changes nothing.
+
+        Raises:
+            SpoolFull: it cannot be read.
+            SpoolOfAnotherVersion: another version has written it.
+        """
+        with self._opened() as (_, state, segments):
+            messages = state.accepted - state.taken
+            return Waiting(messages, sum(segment.size() for segment in segments))
+
+    def check(self) -> list[str]:
+        """What is wrong with the files, in words; empty where they are whole. Changes nothing.
+
+        Raises:
+            SpoolFull, SpoolOfAnotherVersion: as `waiting`.
+        """
+        with self._opened() as (_, state, segments):
+            pass
+        faults = []
+        expected = state.taken + 1
+        for segment, last in with_last_ids(segments, state):
+            if gone := segment.first_id - expected if expected < segment.first_id else 0:
+                faults.append(str(Loss(gone, None)))
+            first_id = max(expected, segment.first_id)
+            if first_id > last:
+                continue
+            expected = last + 1
+            # A hub may have taken it out meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                ids = {record.record_id for record in segment.records()}
+                if missing := sum(number not in ids for number in range(first_id, expected)):
+                    faults.append(f"{segment.file}: {missing} messages in it cannot be read.")
+        if expected <= state.accepted:
+            faults.append(str(Loss(state.accepted - expected + 1, None)))
+        return faults
+
+    def _segment_to_write(self, opened: _Opened) -> Segment | None:
+        """The segment that takes more; None if there has to be a new one."""
+        state = opened.state
+        segment = opened.segments[-1] if opened.segments else None
+        if segment is None or segment.name != state.writing:
+            return None
+        is_cut = segment.size() < state.end
+        is_damaged = state.missing > 0 and state.reading == segment.name
+        is_large = state.end >= self._segment_bytes
+        return None if is_cut or is_damaged or is_large else segment
+
+    def _give_back(self, opened: _Opened) -> Loss | None:
+        """Remove the segments that are taken out, and set the damaged one aside."""
+        state = opened.state
+        done = [
+            segment
+            for segment, last in with_last_ids(opened.segments, state)
+            if last <= state.taken
+        ]
+        loss = None
+        if done and opened.descriptor is not None:
+            with contextlib.suppress(OSError):
+                # Otherwise, what is removed now would count as lost after a power failure.
+                os.fdatasync(opened.descriptor)
+        for segment in done:
+            if segment.name == state.reading and state.missing:
+                loss = Loss(state.missing, _set_aside(segment.file))
+            else:
+                with contextlib.suppress(OSError):
+                    segment.file.unlink()
+        return loss
+
+    def _require_room_for(self, size: int, segments: Sequence[Segment]) -> None:
+        free = shutil.disk_usage(self.folder).free
+        used = sum(segment.size() for segment in segments)
+        if used + size > self._max_bytes:
+            raise SpoolFull(
+                f"The spool in {self.folder} has reached its cap of {self._max_bytes} bytes "
+                f"({SPOOL_MAX_BYTES_KEY})."
+            )
+        if free - size < self._min_free_bytes:
+            raise SpoolFull(
+                f"The disk of the spool in {self.folder} has {free} bytes free, and at least "
+                f"{self._min_free_bytes} stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
+            )
+
+    @contextlib.contextmanager
+    def _opened(self, *, to_write: bool = False) -> Iterator[_Opened]:
+        """The spool, while no other thread and no other process uses it."""
+        with self._lock, self._faults():
+            if (self.folder / _OLD_FILE).exists():
+                raise SpoolOfAnotherVersion
+            if to_write:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(self.folder / _STATE, to_write=to_write) as descriptor:
+                segments = Segment.all_in(self.folder) if self.folder.exists() else []
+                yield _Opened(descriptor, self._state(descriptor, segments), segments)
+
+    def _state(self, descriptor: int | None, segments: Sequence[Segment]) -> State:
+        """How far the spool is, by the disk and by what this process knows."""
+        known = self._known
+        state = None if descriptor is None else State.read(descriptor)
+        if state is None:
+            state = known if known.accepted else told_by(segments)
+        return with_tail(state.merged_with(known), segments)
+
+    def _save(self, opened: _Opened) -> None:
+        self._known = opened.state
+        # The messages are on the disk, or stored. If this is not, the segments tell it again.
+        with contextlib.suppress(OSError):
+            if opened.descriptor is not None:
+                opened.state.write(opened.descriptor)
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SpoolFull(
+                f"The spool in {self.folder} cannot be used: {error.strerror}. {SPOOL_DIR_KEY} in "
+                "the fedmsg configuration can name another folder, which this user may write."
+            ) from error
+
+
+def _set_aside(file: Path) -> Path:
+    aside = file.with_name(f"{file.stem}{ASIDE}")
+    try:
+        file.rename(aside)
+    except OSError:
+        return file
+    return aside
