@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from bus import Bus, Daemon, eventually, happens
 from datanommer.models.spooling.spool import Spool
 
+from .disk import Disk
 from .proxy import Proxy
 from .roads import Road, ZeroMQ
 from .server import Server
@@ -22,6 +24,14 @@ from .witness import FILE_KEY
 #: Seconds after which all that was published is stored: a pause of the hub between two tries to
 #: reach the database is about as long as the fault was.
 _RECOVERY = 60
+#: What a hub says of messages that are lost.
+_LOSSES = (
+    r"(\d+) of its messages cannot be read",
+    r"(\d+) messages that waited in the spool are lost",
+    r"Lost (\d+) messages at the end",
+)
+#: The size in MiB of a disk that only the spool is on.
+_DISK_SIZE = 64
 
 
 class Database:
@@ -61,6 +71,10 @@ class Scene:
         poison: the share of messages that belong among the rejected.
         road: how they come.
         config: what the configuration says besides.
+        has_own_disk: whether the spool is on a small disk of its own.
+
+    Attributes:
+        disk: the disk of the spool, if it is on one of its own.
     """
 
     def __init__(
@@ -71,23 +85,28 @@ class Scene:
         poison: float = 0.0,
         road: Callable[[Bus], Road] = ZeroMQ,
         config: Mapping[str, Any] | None = None,
+        has_own_disk: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.disk = Disk(folder / "disk", _DISK_SIZE) if has_own_disk else None
+        self._hubs: list[Daemon] = []
         self.database = database
         self.bus = Bus(folder)
         self.road = road(self.bus)
         self.stream = Stream(self.road, random.Random(seed), poison)
-        self.spool = folder / "spool"
+        self.spool = (self.disk.folder if self.disk else folder) / "spool"
         self._witness = folder / "received"
         self.bus.config["datanommer.sqlalchemy.url"] = database.url
         # The disk that the tests run on is no matter here.
         self.bus.config["datanommer.spool_min_free_bytes"] = 0
+        self.bus.config["datanommer.spool_dir"] = str(self.spool)
         self.bus.config[FILE_KEY] = str(self._witness)
         self.bus.config.update(config or {})
 
     def start_hub(self) -> Daemon:
         """A hub that listens, or will when it can."""
         self.hub = self.road.start_consumer()
+        self._hubs.append(self.hub)
         return self.hub
 
     def stop_hub(self, number: signal.Signals = signal.SIGTERM) -> float:
@@ -118,12 +137,12 @@ class Scene:
         return happens(lambda: self.count_spooled() > 0, seconds)
 
     def wait_until_stored(self) -> None:
-        """Wait until the hub has stored all that was published, or for a long time."""
+        """Wait until all is stored that the hub does not tell to be lost, or for a long time."""
         wanted = len(self.stream.published)
 
         def have_come() -> bool:
             self.revive_hub()
-            return self.database.count() >= wanted and not self.count_spooled()
+            return self.database.count() + self.told() >= wanted and not self.count_spooled()
 
         happens(have_come, _RECOVERY)
 
@@ -132,15 +151,26 @@ class Scene:
             return 0
         return Spool(self.spool).waiting().messages
 
+    def told(self) -> int:
+        """How many messages are lost, by what the hubs have told."""
+        return sum(
+            int(number)
+            for hub in self._hubs
+            for pattern in _LOSSES
+            for number in re.findall(pattern, hub.log)
+        )
+
     def judge(self, only_received: bool = False) -> Verdict:
         """What became of what was published, or of what the hub received of it."""
         published = self.stream.published
         if only_received:
             received = self.received()
             published = [each for each in published if each["body"]["msg_id"] in received]
-        return judge(published, self.database.own_url, [self.spool])
+        return judge(published, self.database.own_url, [self.spool], self.told())
 
     def close(self) -> None:
         self.stream.stop()
         self.bus.close()
         self.road.close()
+        if self.disk:
+            self.disk.close()

@@ -24,11 +24,13 @@ from datanommer.models.embedded import account as accounts
 from datanommer.models.embedded import binaries as installations
 from datanommer.models.embedded.account import Account
 
+from .disk import Disk
+
 #: Whom the hub connects as: no superuser, so that the slots kept for those are not its.
 ROLE = "hub"
 _HOST = "127.0.0.1"
-#: The disk of a server that is to be filled.
-_DISK = "size=160m"
+#: The size in MiB of the disk of a server that is to be filled.
+_DISK_SIZE = 160
 _SETTINGS = {
     "listen_addresses": _HOST,
     "max_connections": "20",
@@ -54,11 +56,13 @@ class Server:
     def __init__(self, *, has_own_disk: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="faults-"))
         self.port = free_port()
-        self._disk = self.folder / "disk" if has_own_disk else None
-        self._data = (self._disk or self.folder) / "data"
+        self._disk: Disk | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._binaries = installations.find().folder
         try:
+            if has_own_disk:
+                self._disk = Disk(self.folder / "disk", _DISK_SIZE)
+            self._data = (self._disk.folder if self._disk else self.folder) / "data"
             self._account = self._arrange()
             self._initialise()
             self.start()
@@ -69,13 +73,10 @@ class Server:
 
     def _arrange(self) -> Account:
         """The account that it runs as, for which the folders are made."""
-        if self._disk:
-            self._disk.mkdir()
-            _run("mount", "-t", "tmpfs", "-o", _DISK, "none", self._disk)
         if os.geteuid() != 0:
             return accounts.own()
         uid, gid = accounts.unprivileged()
-        for folder in filter(None, (self.folder, self._disk)):
+        for folder in {self.folder, self._data.parent}:
             os.chown(folder, uid, gid)
         candidates = [Account(uid, gid, switches=True), *accounts.with_capability(uid, gid)]
         return next(who for who in candidates if who.can_use(self._binaries, self.folder))
@@ -244,14 +245,12 @@ class Server:
     def fill(self) -> None:
         """Leave no room on its disk."""
         assert self._disk
-        with contextlib.suppress(OSError), (self._disk / "filler").open("wb", 0) as filler:
-            while True:
-                filler.write(bytes(4096))
+        self._disk.fill()
 
     def empty(self) -> None:
         """Take away what fills its disk; it is started again where that ended it."""
         assert self._disk
-        (self._disk / "filler").unlink()
+        self._disk.empty()
         self.start()
 
     def close(self) -> None:
@@ -259,8 +258,8 @@ class Server:
         if self._process and self._process.poll() is None:
             self.resume()
             self._end()
-        if self._disk and self._disk.is_mount():
-            _run("umount", "-l", self._disk)
+        if self._disk:
+            self._disk.close()
         shutil.rmtree(self.folder)
 
     def _write_hba(self, rules: str) -> None:
@@ -285,9 +284,3 @@ def free_port() -> int:
     with socket.create_server((_HOST, 0)) as server:
         port: int = server.getsockname()[1]
         return port
-
-
-def _run(*command: str | Path) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise OSError(done.stderr.strip())

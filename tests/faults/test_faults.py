@@ -20,11 +20,12 @@ from datanommer.models.spooling.spool import Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 from services import leave_out, need_broker
 
-from . import fault
+from . import fault, spool_fault
 from .fault import FAULTS, Fault
 from .roads import ROADS
 from .scene import Database, Scene
 from .server import Server
+from .spool_fault import SpoolFault
 from .verdict import judge
 
 pytestmark = pytest.mark.faults
@@ -341,6 +342,78 @@ def test_a_batch_with_poison_in_it_stores_the_rest(database: Database, tmp_path:
         assert verdict.is_clean, str(verdict)
         assert 20 < verdict.rejected < 100
         assert verdict.stored + verdict.rejected == 1000
+
+
+@pytest.mark.parametrize(
+    ("what", "is_killed"),
+    [
+        (spool_fault.page_damaged, True),
+        (spool_fault.file_truncated, False),
+        (spool_fault.folder_gone, True),
+    ],
+)
+def test_what_can_be_read_of_a_spool_is_stored_and_the_rest_is_told(
+    scene: Scene, what: SpoolFault, is_killed: bool
+) -> None:
+    choice = random.Random(what.__name__)
+    scene.start_hub()
+    with fault.stopped(scene.database):
+        scene.stream.start(RATE)
+        eventually(lambda: scene.count_spooled() > 300, "messages to wait")
+        with what(scene, choice):
+            time.sleep(1)
+        if is_killed:
+            scene.stream.stop()
+            scene.wait_until_received()
+            time.sleep(1)  # until nothing is in its memory alone
+            scene.hub.kill()
+            scene.start_hub()
+            scene.stream.start(RATE)
+        time.sleep(1)
+    scene.stream.stop()
+    scene.wait_until_stored()
+    verdict = scene.judge()
+    assert verdict.is_told, (str(verdict), scene.hub.log)
+    assert (verdict.spooled, verdict.misplaced) == (0, 0), (str(verdict), scene.hub.log)
+    assert (verdict.lost > 0) == ("all that waited is stored" not in scene.hub.log)
+    good = envelope()
+    scene.stream.send([good])
+    scene.wait_until_stored()
+    assert scene.judge().stored == verdict.stored + 1
+
+
+def test_what_a_full_disk_of_the_spool_does_not_take_waits_in_memory(
+    database: Database, tmp_path: Path
+) -> None:
+    try:
+        scene = Scene(database, tmp_path, has_own_disk=True)
+    except OSError as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    with contextlib.closing(scene):
+        scene.start_hub()
+        with fault.stopped(database):
+            scene.stream.start(RATE)
+            assert scene.wait_until_spooling(), scene.hub.log
+            with spool_fault.disk_full(scene, random.Random()):
+                scene.hub.wait_until_it_says("Messages wait in memory alone")
+                time.sleep(1)
+            time.sleep(1)
+            scene.stream.stop()
+        _require_all_stored(scene)
+
+
+def test_a_hub_that_starts_on_a_full_disk_says_so_and_stores(
+    database: Database, tmp_path: Path
+) -> None:
+    try:
+        scene = Scene(database, tmp_path, has_own_disk=True)
+    except OSError as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    with contextlib.closing(scene), spool_fault.disk_full(scene, random.Random()):
+        scene.start_hub()
+        scene.stream.publish(100)
+        _require_all_stored(scene)
+        assert scene.hub.log.count("CRITICAL") == 1
 
 
 @pytest.fixture(params=["stomp", "amqp"])

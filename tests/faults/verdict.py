@@ -33,6 +33,7 @@ class Verdict:
         spooled: that wait in a spool, and are neither stored nor rejected.
         duplicates: more than one row of one message, wherever.
         lost: published, and nowhere now.
+        told: lost, by what the hubs have told.
         invented: that nobody published so: other content, or another id.
         misplaced: stored with an id that does not follow the order of publication.
         kept: which of the published ones are anywhere, by their place.
@@ -44,6 +45,7 @@ class Verdict:
     spooled: int
     duplicates: int
     lost: int
+    told: int
     invented: int
     misplaced: int
     kept: list[bool]
@@ -51,7 +53,12 @@ class Verdict:
     @property
     def is_clean(self) -> bool:
         """Whether each message is kept once, exactly as it was sent."""
-        return not (self.lost or self.invented or self.duplicates)
+        return self.is_told and not self.lost
+
+    @property
+    def is_told(self) -> bool:
+        """Whether that is so but for messages that the hubs have told to be lost."""
+        return self.lost == self.told and not (self.invented or self.duplicates)
 
     @property
     def is_prefix(self) -> bool:
@@ -60,19 +67,22 @@ class Verdict:
 
     def __str__(self) -> str:
         names = (
-            *("published", "stored", "rejected", "spooled", "duplicates", "lost", "invented"),
-            "misplaced",
+            *("published", "stored", "rejected", "spooled", "duplicates", "lost", "told"),
+            *("invented", "misplaced"),
         )
         return ", ".join(f"{name} {getattr(self, name)}" for name in names)
 
 
-def judge(published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path]) -> Verdict:
+def judge(
+    published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path], told: int = 0
+) -> Verdict:
     """Look for each message.
 
     Args:
         published: the envelopes, with ids of their own, in order.
         url: of the database.
         spools: the folders of the spools.
+        told: how many are lost, by what the hubs have told.
     """
     sent = {each["body"]["msg_id"]: _text(each["body"]) for each in published}
     places = {msg_id: place for place, msg_id in enumerate(sent)}
@@ -96,6 +106,7 @@ def judge(published: Sequence[dict[str, Any]], url: str, spools: Iterable[Path])
         spooled=len(ids[2] - ids[1] - ids[0]),
         duplicates=sum(number - 1 for number in rows.values()) + len(ids[0] & ids[1]),
         lost=len(sent.keys() - kept),
+        told=told,
         invented=sum(sent.get(_id(body)) != _text(body) for bodies in found for body in bodies),
         misplaced=sum(later < earlier for earlier, later in pairwise(order)),
         kept=[msg_id in kept for msg_id in sent],
@@ -130,7 +141,7 @@ def _in_database(url: str) -> tuple[list[Any], list[Any]]:
 
 
 def _in_spool(folder: Path) -> Iterator[Any]:
-    if not Spool.exists(folder):
+    if not Spool(folder).waiting().messages:
         return
     state = json.loads((folder / "state").read_bytes().rpartition(b" ")[0])
     for segment in Segment.all_in(folder):

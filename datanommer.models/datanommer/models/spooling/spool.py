@@ -124,7 +124,8 @@ class Spool:
         """
         with self._opened(to_write=True) as opened:
             self._require_room_for(0, opened.segments)
-            self._save(opened)
+            assert opened.descriptor is not None
+            opened.state.write(opened.descriptor)
 
     def put(self, batch: Sequence[Received]) -> None:
         """Add a batch behind those that wait: all of it is on the disk, or none.
@@ -179,7 +180,7 @@ class Spool:
         Raises:
             SpoolFull: the folder cannot be used; they are still there, and can be stored again.
         """
-        with self._opened(to_write=True) as opened:
+        with self._opened(to_write=True, or_to_read=True) as opened:
             state, segments = opened.state, opened.segments
             names = {segment.name for segment in segments}
             is_there = chunk.segment is None or chunk.segment in names
@@ -282,14 +283,19 @@ class Spool:
             )
 
     @contextlib.contextmanager
-    def _opened(self, *, to_write: bool = False) -> Iterator[_Opened]:
-        """The spool, while no other thread and no other process uses it."""
+    def _opened(self, *, to_write: bool = False, or_to_read: bool = False) -> Iterator[_Opened]:
+        """The spool, while no other thread and no other process uses it.
+
+        Args:
+            to_write: make the folder and the state where they are missing.
+            or_to_read: on a disk that takes no change, open it to read.
+        """
         with self._lock, self._faults():
             if (self.folder / _OLD_FILE).exists():
                 raise SpoolOfAnotherVersion
             if to_write:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locked(self.folder / _STATE, to_write=to_write) as descriptor:
+            with locked(self.folder / _STATE, to_write, or_to_read) as descriptor:
                 segments = Segment.all_in(self.folder) if self.folder.exists() else []
                 yield _Opened(descriptor, self._state(descriptor, segments), segments)
 

@@ -88,9 +88,18 @@ class State(NamedTuple):
 
 
 @contextlib.contextmanager
-def locked(file: Path, *, to_write: bool) -> Iterator[int | None]:
-    """The file of a state, locked; None where there is none, and nothing is to be written."""
-    descriptor = _open(file, to_write=to_write)
+def locked(file: Path, to_write: bool, or_to_read: bool) -> Iterator[int | None]:
+    """The file of a state, locked; None where there is none, and nothing is to be written.
+
+    Args:
+        file: the file.
+        to_write: make it where it is missing.
+        or_to_read: on a disk that takes no change, open it to read.
+
+    Raises:
+        OSError: it cannot be opened, or another process holds the lock for ten seconds.
+    """
+    descriptor = _open(file, to_write, or_to_read)
     if descriptor is None:
         yield None
         return
@@ -101,13 +110,12 @@ def locked(file: Path, *, to_write: bool) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _open(file: Path, *, to_write: bool) -> int | None:
+def _open(file: Path, to_write: bool, or_to_read: bool) -> int | None:
     if to_write:
         try:
             return os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            # What waits can be stored all the same.
-            if error.errno != errno.EROFS:
+            if not (or_to_read and error.errno == errno.EROFS):
                 raise
     try:
         return os.open(file, os.O_RDONLY)
