@@ -29,6 +29,10 @@ LOCK = 0x646174616E6F6D6D
 LOCK_TIMEOUT = "10s"
 
 
+class FullyUpgraded(CommandError):
+    """There is no step left, which is no failure."""
+
+
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
@@ -59,6 +63,9 @@ def _run(connection: sa.Connection) -> None:
     # alembic takes a transaction that is open already for somebody else's, and never commits it.
     connection.commit()
     migrations.require_known(revisions, context.script)
+    if isinstance(destination, str):  # and not for alembic stamp
+        migrations.require_tables(connection)
+        connection.commit()
     _require_a_step_left(destination, revisions, context.script)
     _require_a_way_back(destination, revisions, context.script)
     with context.begin_transaction():
@@ -95,7 +102,7 @@ def _require_a_step_left(
 ) -> None:
     relative = isinstance(destination, str) and destination.startswith("+")
     if relative and set(revisions) == set(script.get_heads()):
-        raise CommandError(
+        raise FullyUpgraded(
             f"The database is fully upgraded: it is at the head revision, {revisions[0]}."
         )
 
@@ -140,6 +147,10 @@ def main() -> None:
         return
     try:
         _run_from_the_shell()
+    except FullyUpgraded as error:
+        # alembic would write FAILED before it. The exit code ends a loop over `upgrade +1`.
+        _say(str(error))
+        raise SystemExit(1) from None
     except DatanommerError as error:
         raise CommandError(str(error)) from error
     except (sa.exc.DBAPIError, psycopg2.Error) as error:

@@ -18,8 +18,11 @@ from typing import Any
 
 import pytest
 
+import classic
 from bus import Archive, Bus, Daemon, end, eventually
 from datanommer.models.configuration import URL_VARIABLE
+from datanommer.models.database import migrations
+from datanommer.models.database.engine import create_engine
 from envelopes import BODHI_MSG, bridged, line
 from faults import fault
 from faults.proxy import Proxy
@@ -340,6 +343,23 @@ class TestStart:
         assert consumer.exit_code() == 1
         assert "datanommer-create-db" in consumer.log
         assert "Traceback" not in consumer.log
+
+    def test_on_a_database_that_is_behind_messages_wait_in_their_queue_until_it_is_upgraded(
+        self, broker: Broker, start: Start, empty_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        classic.make(empty_database)
+        monkeypatch.setenv(URL_VARIABLE, empty_database)
+        consumer = start()
+        assert "alembic upgrade +1" in consumer.log
+        sent = send(broker, 3)
+        consumer.wait_until_it_says("The database does not take messages")
+        assert classic.execute(empty_database, "SELECT * FROM messages") == []
+        engine = create_engine(empty_database)
+        migrations.upgrade(engine)
+        engine.dispose()
+        with contextlib.closing(Archive(empty_database)) as archive:
+            eventually(lambda: contents(archive) == sent, "all messages")
+        consumer.wait_until_it_says("The database takes messages again")
 
     def test_the_sample_configuration_works_but_for_its_names(
         self, broker: Broker, archive: Archive, tmp_path: Path

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import fedmsg.crypto
-import psycopg2
 import pytest
 import sqlalchemy as sa
 import zmq
 
+import classic
 from bus import PATIENCE, Archive, Bus, eventually, happens
 from certificates import PAST, Authority
+from datanommer import models
+from datanommer.models.database.inventory import HEAD
 from datanommer.models.spooling.folder import damaged_files
 from datanommer.models.spooling.spool import Spool
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
@@ -447,12 +449,44 @@ def test_a_hub_whose_database_is_empty_ends(quiet_bus: Bus, empty_database: str)
     _assert_that_the_hub_ends(quiet_bus, 1, "datanommer-create-db")
 
 
-def test_a_hub_whose_database_is_behind_ends(quiet_bus: Bus, run: Run, empty_database: str) -> None:
-    upgraded = run("datanommer-create-db", "--url", empty_database)
-    assert upgraded.returncode == 0, upgraded.stderr
-    _set_revision(empty_database, "57be773be52b")
+@pytest.mark.parametrize("form", ["migrated", "created"])
+def test_a_hub_whose_database_is_behind_hears_and_stores_once_it_is_upgraded(
+    quiet_bus: Bus, run: Run, empty_database: str, form: classic.Form, tmp_path: Path
+) -> None:
+    classic.make(empty_database, form)
     quiet_bus.config["datanommer.sqlalchemy.url"] = empty_database
-    _assert_that_the_hub_ends(quiet_bus, 1, "alembic upgrade +1")
+    quiet_bus.config["datanommer.spool_min_free_bytes"] = 0
+    hub = quiet_bus.start_hub()
+    hub.wait_until_it_says("alembic upgrade +1")
+    assert "steps behind this version of datanommer" in hub.log
+    quiet_bus.publisher.publish(*(messages := [envelope() for _ in range(5)]))
+    eventually(lambda: Spool(tmp_path / "spool").waiting().messages == 5, "all to be on the disk")
+    assert classic.execute(empty_database, "SELECT * FROM messages") == []
+    folder = Path(models.__file__).parent
+    upgraded = run("alembic", "-x", f"url={empty_database}", "upgrade", "head", cwd=folder)
+    assert upgraded.returncode == 0, upgraded.stderr
+    with contextlib.closing(Archive(empty_database)) as archive:
+        for each in messages:
+            archive.wait_for(each)
+    hub.wait_until_it_says("all that waited is stored")
+    assert hub.is_alive
+
+
+def test_a_hub_whose_database_is_that_of_another_program_ends(
+    quiet_bus: Bus, empty_database: str
+) -> None:
+    classic.execute(empty_database, "CREATE TABLE messages (id int, body text)")
+    quiet_bus.config["datanommer.sqlalchemy.url"] = empty_database
+    _assert_that_the_hub_ends(quiet_bus, 1, "tables of another program")
+
+
+def test_a_hub_whose_database_is_ahead_ends(quiet_bus: Bus, database: str) -> None:
+    classic.execute(database, "UPDATE alembic_version SET version_num = '0123456789ab'")
+    quiet_bus.config["datanommer.sqlalchemy.url"] = database
+    try:
+        _assert_that_the_hub_ends(quiet_bus, 1, "Upgrade datanommer")
+    finally:
+        classic.execute(database, f"UPDATE alembic_version SET version_num = '{HEAD}'")
 
 
 def test_a_hub_with_topics_that_are_none_ends(quiet_bus: Bus) -> None:
@@ -470,12 +504,6 @@ def _assert_that_the_hub_ends(bus: Bus, exit_code: int, reason: str) -> None:
     assert "Traceback" not in hub.log
     assert "s3cret" not in hub.log
     assert not bus.publisher.has_new_subscriber(0)
-
-
-def _set_revision(url: str, revision: str) -> None:
-    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE alembic_version SET version_num = %s", [revision])
-    connection.close()
 
 
 def _publish_until_stored(command: list[str], bus: Bus, archive: Archive) -> None:

@@ -35,15 +35,16 @@ _DISK_SIZE = 64
 
 
 class Database:
-    """A database at head on a server, and the network to it.
+    """A database on a server, and the network to it.
 
     Args:
         server: the server.
+        is_empty: whether it has no tables yet; otherwise it is at head.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, is_empty: bool = False) -> None:
         self.server = server
-        self.name = server.create_database()
+        self.name = server.create_database(is_empty=is_empty)
         self.proxy = Proxy(server.port)
         #: As the hub reaches it, and as the harness does whatever is wrong between.
         self.url = server.url(self.name, self.proxy.port)

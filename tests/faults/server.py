@@ -97,9 +97,9 @@ class Server:
         engine.dispose()
         return name
 
-    def create_database(self) -> str:
-        """The name of a new database at head, which the hub's role owns."""
-        return self._create_database(self._template)
+    def create_database(self, *, is_empty: bool = False) -> str:
+        """The name of a new database, at head unless it is to be empty. The hub's role owns it."""
+        return self._create_database("template1" if is_empty else self._template)
 
     def _create_database(self, template: str) -> str:
         name = f"faults_{uuid.uuid4().hex}"

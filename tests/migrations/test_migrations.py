@@ -25,6 +25,7 @@ from datanommer import models
 from datanommer.models import embedded, tables
 from datanommer.models.database import migrations
 from datanommer.models.database.engine import create_engine
+from datanommer.models.database.inventory import HEAD, OWN_TABLES
 from datanommer.models.errors import DatabaseUnavailable, NotAtHead
 
 INI = Path(models.__file__).with_name("alembic.ini")
@@ -117,7 +118,7 @@ def revision(url):
 
 
 def test_there_is_one_head_and_the_models_name_it():
-    assert SCRIPT.get_heads() == [migrations.HEAD]
+    assert SCRIPT.get_heads() == [HEAD]
 
 
 def test_an_empty_database_walks_to_head_one_step_at_a_time(alembic, empty_database, tmp_path):
@@ -129,11 +130,13 @@ def test_an_empty_database_walks_to_head_one_step_at_a_time(alembic, empty_datab
         step = alembic("upgrade", "+1", cwd=tmp_path)
         assert step.returncode == 0
         assert "Running upgrade" in step.stderr
-    assert revision(empty_database) == [migrations.HEAD]
+    assert revision(empty_database) == [HEAD]
     beyond = alembic("upgrade", "+1")
     assert beyond.returncode != 0
-    assert "The database is fully upgraded" in beyond.stdout
+    assert "The database is fully upgraded" in beyond.stderr
+    assert "FAILED" not in beyond.stdout + beyond.stderr
     assert "Traceback" not in beyond.stderr
+    assert alembic("upgrade", "head").returncode == 0
 
 
 @pytest.fixture(params=["migrated", "created"])
@@ -449,7 +452,7 @@ def test_alembic_finds_no_difference_between_head_and_the_models(alembic):
     assert alembic("upgrade", "head").returncode == 0
     checked = alembic("check")
     assert checked.returncode == 0, checked.stdout
-    assert alembic("current").stdout.split() == [migrations.HEAD, "(head)"]
+    assert alembic("current").stdout.split() == [HEAD, "(head)"]
 
 
 def test_alembic_looks_for_the_database_in_the_order_that_is_documented(
@@ -508,8 +511,63 @@ def test_an_empty_database_is_told_from_one_that_is_behind(engine):
     ):
         migrations.require_head(engine)
     migrations.upgrade(engine)
-    assert migrations.examine(engine) == (migrations.HEAD, 0, False)
+    assert migrations.examine(engine) == (HEAD, 0, False)
     migrations.require_head(engine)
+
+
+def test_the_tables_that_are_looked_for_are_those_of_the_models():
+    assert {table.name for table in tables.metadata.tables.values()} == OWN_TABLES
+
+
+@pytest.mark.parametrize("table", ["topics", "messages"])
+def test_a_table_that_is_gone_is_told(alembic, run, engine, empty_database, table):
+    migrations.upgrade(engine)
+    execute(empty_database, f"DROP TABLE {table} CASCADE")
+    for result in (
+        run("datanommer-create-db", "--url", empty_database),
+        run("datanommer-latest", "--url", empty_database),
+        alembic("upgrade", "head"),
+    ):
+        assert result.returncode != 0
+        assert f"these tables are gone: {table}. Restore the database" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("revision", [HEAD, "57be773be52b"])
+def test_a_revision_without_any_table_is_told(alembic, run, engine, empty_database, revision):
+    migrations.upgrade(engine, revision)
+    execute(empty_database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    execute(empty_database, "CREATE TABLE alembic_version (version_num varchar(32) NOT NULL)")
+    execute(empty_database, f"INSERT INTO alembic_version VALUES ('{revision}')")
+    for result in (run("datanommer-create-db", "--url", empty_database), alembic("upgrade", "+1")):
+        assert result.returncode != 0
+        assert "Restore the database from a backup" in result.stderr
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_tables_at_head_without_a_revision_are_recognised_and_can_be_stamped(
+    alembic, run, engine, empty_database, is_gone
+):
+    migrations.upgrade(engine)
+    gone = "DROP TABLE alembic_version" if is_gone else "DELETE FROM alembic_version"
+    execute(empty_database, gone)
+    for result in (
+        run("datanommer-create-db", "--url", empty_database),
+        run("datanommer-latest", "--url", empty_database),
+        alembic("upgrade", "+1"),
+    ):
+        assert result.returncode != 0
+        assert f"type: alembic stamp {HEAD}" in result.stderr
+    assert alembic("stamp", HEAD).returncode == 0
+    assert alembic("check").returncode == 0
+    migrations.require_head(engine)
+
+
+def test_tables_of_another_program_are_not_taken_for_an_old_archive(run, engine, empty_database):
+    execute(empty_database, "CREATE TABLE messages (id int, body text)")
+    with pytest.raises(NotAtHead, match=r"tables of another program .*: messages"):
+        migrations.require_head(engine)
+    assert run("datanommer-create-db", "--url", empty_database).returncode == 1
 
 
 def test_a_classic_database_without_a_revision_is_behind_and_not_empty(engine, empty_database):
@@ -551,7 +609,7 @@ def test_two_who_upgrade_at_once_take_turns(empty_database):
     for one in both:
         _, said = one.communicate(timeout=60)
         assert one.returncode == 0, said
-    assert revision(empty_database) == [migrations.HEAD]
+    assert revision(empty_database) == [HEAD]
 
 
 @pytest.mark.parametrize(
@@ -592,7 +650,7 @@ def test_the_way_back_from_head_is_refused_before_its_first_step(alembic, empty_
         assert refused.returncode != 0
         assert "restore the backup" in refused.stderr
         assert "Traceback" not in refused.stderr
-    assert revision(empty_database) == [migrations.HEAD]
+    assert revision(empty_database) == [HEAD]
 
 
 def test_indexes_and_counts_can_be_taken_back_and_made_anew(alembic, empty_database):

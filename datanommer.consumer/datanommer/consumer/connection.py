@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from datanommer.models.database import engine as engines
 from datanommer.models.database import location, migrations
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.errors import DatabaseUnavailable
+from datanommer.models.errors import BehindHead, DatabaseUnavailable, DatanommerError
 
 # Less than a consumer may take to end, because nothing can interrupt a new connection.
 _CONNECT_SECONDS = 3
@@ -19,17 +19,22 @@ _CONNECT_SECONDS = 3
 _LOOK_SECONDS = 10.0
 
 
-def connect(config: Mapping[str, Any], log: logging.Logger) -> sa.Engine:
-    """The engine of the configured database, even if that does not answer yet.
+def connect(
+    config: Mapping[str, Any], log: logging.Logger
+) -> tuple[sa.Engine, DatanommerError | sa.exc.DBAPIError | None]:
+    """The engine of the configured database, even if that takes no messages yet.
 
     Args:
         config: the fedmsg configuration.
-        log: gets a line with the name of the database.
+        log: gets a line with the name of the database, and one that says why it takes none.
+
+    Returns:
+        The engine, and why it takes no messages: it does not answer, or has to be upgraded.
 
     Raises:
         ConfigurationError: its URL cannot be used.
         DatabaseUnavailable: none is named.
-        NotAtHead: its schema is not that of this version.
+        NotAtHead: its schema is not that of this version, and no upgrade changes that.
     """
     database = location.locate(config=config)
     log.info(
@@ -44,10 +49,14 @@ def connect(config: Mapping[str, Any], log: logging.Logger) -> sa.Engine:
     )
     try:
         migrations.require_head(engine, Deadline(_LOOK_SECONDS))
+    # No reason to miss the messages that come meanwhile.
+    except BehindHead as error:
+        log.warning("%s Messages wait until it is upgraded.", error)
+        return engine, error
     except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
-        # No reason to miss the messages that come meanwhile.
         log.warning(
             "The database does not answer: %s. Messages wait until it does.",
             engines.reason(error),
         )
-    return engine
+        return engine, error
+    return engine, None

@@ -98,10 +98,13 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         # Here, and not with the first message: several worker threads would race for it.
         users_and_packages.configure(config)
         self._roads = self._take_over_stomp(config)
-        engine, spool = connection.connect(config, log), configured_spool(config)
+        spool = configured_spool(config)
+        engine, error = connection.connect(config, log)
         # Before we start a thread: the kernel gives a signal to any thread that does not block it.
         shutdown.hold_signals()
-        self._writer = Writer(engine, spool, receiver, self._batch_size, observer=self)
+        self._writer = Writer(
+            engine, spool, receiver, self._batch_size, observer=self, is_ready=error is None
+        )
         switch_threads_often()
 
     def _take_over_stomp(self, config: Mapping[str, Any]) -> list[Road]:

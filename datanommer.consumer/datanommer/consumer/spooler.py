@@ -19,7 +19,7 @@ from datanommer.consumer.failure import cause, explain
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.consumer.reporter import Reporter
 from datanommer.models.database import migrations
-from datanommer.models.errors import DatanommerError, SignaturesUnknown, SpoolFull
+from datanommer.models.errors import BehindHead, DatanommerError, SignaturesUnknown, SpoolFull
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.spool import Loss, Spool
@@ -28,6 +28,7 @@ from datanommer.models.storing.batch import BATCH_BYTES, Batch, store
 log = logging.getLogger("fedmsg.consumers.datanommer.spooler")
 
 _LOOK_SECONDS = 5.0  # for the look whether the database is back
+_BEHIND_SECONDS = 2.0  # between two looks whether the database is upgraded
 _STORE_SECONDS = 60.0  # for a batch out of the spool, which nothing waits for
 _END_SECONDS = 4.0  # for the end of the drainer; connecting takes 3 at most
 
@@ -45,6 +46,8 @@ class Spooler:
         batch_size: how many messages are taken out of the spool at a time.
         deadlines: of all work with the database. When that is cut short, the drainer ends.
         reporter: hears what becomes of the messages.
+        is_ready: whether the database takes messages, as far as anybody knows. If not, it is active
+            from the start.
 
     Attributes:
         spooled: how many messages went into the spool.
@@ -59,6 +62,8 @@ class Spooler:
         batch_size: int,
         deadlines: Deadlines,
         reporter: Reporter,
+        *,
+        is_ready: bool = True,
     ) -> None:
         self._engine = engine
         self._spool = spool
@@ -70,15 +75,17 @@ class Spooler:
         self._log = QuietLog(log, per_minute=1)
         self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
         self._waiting = 0
-        self._is_active = self._has_messages()
+        has_messages = self._has_messages()
+        self._is_active = has_messages or not is_ready
         self._has_work = threading.Event()
         self.spooled = 0
         self.unreadable = 0
         self._is_all_stored = True  # of what has waited since it became active
         self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
         self._drainer.start()
-        if self._is_active:
+        if has_messages:
             log.warning("%s messages wait in the spool, and are stored first.", self.waiting)
+        if self._is_active:
             self._has_work.set()
 
     @property
@@ -162,8 +169,6 @@ class Spooler:
         # Before and after the wait: the drainer may clear again the event that ends its wait.
         while not self._stopping.is_set() and self._has_work.wait() and not self._stopping.is_set():
             try:
-                with self._deadlines.within(_LOOK_SECONDS) as deadline:
-                    migrations.require_head(self._engine, deadline)
                 while self._store_oldest(limit):
                     backoff.reset()
                     limit = self._batch_size
@@ -172,12 +177,17 @@ class Spooler:
                 self._report_waiting(error)
                 # The database may take fewer messages at a time.
                 limit = max(1, limit // 2)
-                self._stopping.wait(backoff.pause())
+                is_behind = isinstance(error, BehindHead)
+                self._stopping.wait(_BEHIND_SECONDS if is_behind else backoff.pause())
 
     def _store_oldest(self, limit: int) -> bool:
         """Store what has waited longest; False if nothing waits, or the hub ends."""
         if self._stopping.is_set():
             return False
+        # Before each batch: somebody may change the schema. Until it is at head, no table
+        # is touched.
+        with self._deadlines.within(_LOOK_SECONDS) as deadline:
+            migrations.require_head(self._engine, deadline)
         chunk = self._spool.first(limit, BATCH_BYTES)
         if chunk is None:
             self._become_idle()

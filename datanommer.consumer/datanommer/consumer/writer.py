@@ -72,6 +72,8 @@ class Writer:
         receiver: makes rows and rejects of messages.
         batch_size: how many messages are taken out of the spool at a time.
         observer: hears when a batch begins and when it ends.
+        is_ready: whether the database takes messages, as far as anybody knows. If not, they wait
+            in the spool until it does.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Writer:
         receiver: Receiver,
         batch_size: int,
         observer: Observer,
+        *,
+        is_ready: bool = True,
     ) -> None:
         self._engine = engine
         self._receiver = receiver
@@ -89,7 +93,13 @@ class Writer:
         self._stopping = self._deadlines.stopping
         self._reporter = Reporter(log)
         self._spooler = Spooler(
-            engine, spool, receiver, batch_size, self._deadlines, self._reporter
+            engine,
+            spool,
+            receiver,
+            batch_size,
+            self._deadlines,
+            self._reporter,
+            is_ready=is_ready,
         )
         self._lost = 0
 

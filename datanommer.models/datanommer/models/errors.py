@@ -34,6 +34,25 @@ class NotAtHead(DatanommerError):
     """The database does not have the schema that this version needs."""
 
 
+class BehindHead(NotAtHead):
+    """The database is one of datanommer, some steps before the schema that this version needs.
+
+    Args:
+        database: its name.
+        steps: how many.
+        command: what to type for one of them.
+    """
+
+    def __init__(self, database: str, steps: int, command: str) -> None:
+        self.steps = steps
+        number, repeat = ("1 step", "once") if steps == 1 else (f"{steps} steps", f"{steps} times")
+        super().__init__(
+            f"The database {database} is {number} behind this version of datanommer. Make a "
+            f"backup, and type {repeat}: {command} (add -x url=... before `upgrade` where the "
+            "database was named with --url)."
+        )
+
+
 class EmbeddedError(DatabaseUnavailable):
     """The embedded PostgreSQL cannot be started, stopped or reached."""
 

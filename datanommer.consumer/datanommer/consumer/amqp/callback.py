@@ -54,10 +54,12 @@ class Callback(BatchCallback):
         try:
             config = configuration.load()
             batch_consumer.install()
-            self._engine = connection.connect(config, log)
+            self._engine, error = connection.connect(config, log)
         except DatanommerError as error:
             log.critical("datanommer cannot start. %s", error)
             raise SystemExit(error.exit_code) from None
+        # Somebody may change the schema while the database is away, or is upgraded.
+        self._must_look = error is not None
         users_and_packages.configure(config)
         # fedora-messaging ends only once the call in progress has returned.
         core: Any = reactor  # Twisted's interfaces have no types that mypy can read
@@ -89,23 +91,16 @@ class Callback(BatchCallback):
         """
         batch = Batch.of(map(prepare, deliveries))
         backoff = Backoff()
-        has_failed = False
-        while not self._try_to_store(batch, has_failed):
-            has_failed = True
+        while not self._try_to_store(batch):
             if self._stopping.wait(backoff.pause()) or not is_wanted():
                 raise Nack
 
-    def _try_to_store(self, batch: Batch, has_failed: bool) -> bool:
-        """Store a batch, and return whether that has worked.
-
-        Args:
-            batch: the batch.
-            has_failed: whether the try before has failed.
-        """
+    def _try_to_store(self, batch: Batch) -> bool:
+        """Store a batch, and return whether that has worked."""
         deadline = Deadline(_STORE_SECONDS)
+        had_to_look = self._must_look
         try:
-            if has_failed:
-                # Somebody may have changed the schema meanwhile.
+            if had_to_look:
                 migrations.require_head(self._engine, deadline)
             store(self._engine, batch, deadline, self._log_reject)
         except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
@@ -115,8 +110,10 @@ class Callback(BatchCallback):
                 kind=cause(error),
             )
             self._engine.dispose()
+            self._must_look = True
             return False
-        if has_failed:
+        if had_to_look:
+            self._must_look = False
             self._states_log.warning("The database takes messages again.")
         return True
 

@@ -95,3 +95,9 @@ def reason(error: BaseException, *, detailed: bool = False) -> str:
         parts += [diagnostics.message_detail, diagnostics.message_hint]
     text = ". ".join(filter(None, parts)) or str(cause)
     return " ".join(text.split()) or type(cause).__name__
+
+
+def sentence(error: BaseException) -> str:
+    """Why something failed, in the server's words and with its detail, as a whole sentence."""
+    text = reason(error, detailed=True)
+    return text if text.endswith((".", "!", "?")) else f"{text}."
