@@ -91,16 +91,20 @@ class Schedule:
         scene.revive_hub()
         with what[name]():
             time.sleep(seconds / 2)
-            with self._spool_broken(scene):
+            with self._spool_broken(scene) as may_kill:
                 time.sleep(seconds / 2)
                 if self._choice.random() < 0.4:
-                    self._restart_hub(scene)
+                    self._restart_hub(scene, may_kill=may_kill)
 
     @contextlib.contextmanager
-    def _spool_broken(self, scene: Scene) -> Iterator[None]:
-        """If messages wait in a spool: one time in two, something goes wrong with that."""
+    def _spool_broken(self, scene: Scene) -> Iterator[bool]:
+        """If messages wait in a spool: one time in two, something goes wrong with that.
+
+        What it yields is whether a kill of the hub costs nothing: while the disk is full, messages
+        are in its memory alone.
+        """
         if not scene.count_spooled() or self._choice.random() < 0.5:
-            yield
+            yield True
             return
         what = dict(COSTLY)
         if scene.disk:
@@ -108,15 +112,15 @@ class Schedule:
         name = self._choice.choice(sorted(what))
         self.events.append(name)
         with what[name](scene, self._choice):
-            yield
+            yield scene.road.has_broker or name != "disk_full"
 
-    def _restart_hub(self, scene: Scene) -> None:
+    def _restart_hub(self, scene: Scene, *, may_kill: bool) -> None:
         if not scene.road.has_broker:
             # While nobody listens, nothing can be heard: that is not what is looked at here.
             scene.stream.stop()
             scene.wait_until_received()
         is_signalled = self._choice.random() < (0.5 if scene.road.has_broker else 0.7)
-        if is_signalled and scene.road.signals:
+        if (is_signalled or not may_kill) and scene.road.signals:
             number = self._choice.choice(scene.road.signals)
             seconds = scene.stop_hub(number)
             self.longest_end = max(self.longest_end, seconds)
