@@ -26,6 +26,7 @@ _TITLE = re.compile(rb"datanommer spool (\d+) ([0-9a-f]{16})\n")
 _HEAD = struct.Struct(">8sQII")  # marker, id, length and checksum
 _SIGNED = struct.Struct(">QI")  # what the checksum covers beside the content
 _LOOK_BYTES = 1024 * 1024  # that are looked through at a time for the next marker
+_PARTS = 1024  # that Linux takes in one call to write
 _BLOCK_BYTES = 4096  # that a disk fails to read at a time
 
 
@@ -134,21 +135,22 @@ class Segment:
         Raises:
             OSError: the disk does not take them. Then none is there.
         """
-        records = [self._record(first_id + place, each) for place, each in enumerate(contents)]
-        data = b"".join(records) if end else self._title() + b"".join(records)
+        parts = [] if end else [self._title()]
+        for place, content in enumerate(contents):
+            parts += (self._head(first_id + place, content), content)
         descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             if os.fstat(descriptor).st_size > end:
                 os.ftruncate(descriptor, end)
             try:
-                _write(descriptor, data, end)
+                written = _write(descriptor, parts, end)
                 os.fdatasync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise
         finally:
             os.close(descriptor)
-        return end + len(data)
+        return written
 
     def records(self, offset: int = 0) -> Iterator[Record]:
         """The records from a place on; what is damaged is passed over.
@@ -175,9 +177,9 @@ class Segment:
     def _title(self) -> bytes:
         return b"datanommer spool %d %b\n" % (VERSION, self.marker.hex().encode())
 
-    def _record(self, record_id: int, content: bytes) -> bytes:
+    def _head(self, record_id: int, content: bytes) -> bytes:
         checksum = _checksum(record_id, content)
-        return _HEAD.pack(self.marker, record_id, len(content), checksum) + content
+        return _HEAD.pack(self.marker, record_id, len(content), checksum)
 
     def _read(self, descriptor: int, place: int) -> Record | None:
         head = _pread(descriptor, _HEAD.size, place)
@@ -220,11 +222,18 @@ def _checksum(record_id: int, content: bytes) -> int:
     return zlib.crc32(content, zlib.crc32(_SIGNED.pack(record_id, len(content))))
 
 
-def _write(descriptor: int, data: bytes, place: int) -> None:
-    left = memoryview(data)
-    while left:
-        written = os.pwrite(descriptor, left, place)
-        left, place = left[written:], place + written
+def _write(descriptor: int, parts: Sequence[bytes], place: int) -> int:
+    """Write parts one after the other, without a copy of all of them; where they end."""
+    for start in range(0, len(parts), _PARTS):
+        left: list[bytes | memoryview] = list(parts[start : start + _PARTS])
+        while left:
+            written = os.pwritev(descriptor, left, place)
+            place += written
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if written:
+                left[0] = memoryview(left[0])[written:]
+    return place
 
 
 def _pread(descriptor: int, length: int, place: int) -> bytes:

@@ -76,8 +76,8 @@ class Loss:
         if self.file is None:
             return f"{self.missing} messages that waited in the spool are lost: their file is gone."
         return (
-            f"A file of the spool was damaged: {self.missing} of its messages cannot be read. All "
-            f"others were taken out of it. It is kept as {self.file}."
+            f"A file of the spool was damaged: {self.missing} of its messages cannot be read. The "
+            f"others are stored. It is kept as {self.file}."
         )
 
 
@@ -113,7 +113,8 @@ class Spool:
     @staticmethod
     def exists(folder: Path) -> bool:
         """Whether there is a spool in a folder."""
-        return any((folder / name).is_file() for name in (_STATE, _OLD_FILE))
+        has_file = any((folder / name).is_file() for name in (_STATE, _OLD_FILE))
+        return has_file or (folder.is_dir() and bool(Segment.all_in(folder)))
 
     def require_room(self) -> None:
         """Make sure that messages can be put in.
@@ -171,7 +172,7 @@ class Spool:
     def remove(self, chunk: Chunk) -> Loss | None:
         """Take out what was read, and is stored now.
 
-        Nothing is taken out if somebody else did so, or if its file is no more the same. On a disk
+        Nothing is taken out if somebody else did so, or if its file is no longer there. On a disk
         that takes no change, this process alone remembers that it is out.
 
         Returns:
@@ -221,8 +222,8 @@ class Spool:
         faults = []
         expected = state.taken + 1
         for segment, last in with_last_ids(segments, state):
-            if gone := segment.first_id - expected if expected < segment.first_id else 0:
-                faults.append(str(Loss(gone, None)))
+            if expected < segment.first_id:
+                faults.append(str(Loss(segment.first_id - expected, None)))
             first_id = max(expected, segment.first_id)
             if first_id > last:
                 continue
