@@ -23,7 +23,7 @@ def test_a_flood_of_one_text_is_cut_short_and_summed_up(caplog: pytest.LogCaptur
     refused = [f"Refused: {number}" for number in range(10)]
     assert [line for line in caplog.messages if "Refused" in line] == [
         *refused,
-        "... and 990 more lines like 'Refused: %s'",
+        "... and 990 more of this kind, like the first: Refused: 0",
     ]
     assert len([line for line in caplog.messages if "Lost" in line]) == 10
 
@@ -55,6 +55,16 @@ def test_the_sum_comes_though_nothing_else_does(
     assert minute.interval == 60
     assert minute.daemon  # a hub that ends does not wait for it
     minute.end()
-    assert caplog.messages == ["Refused: 1", "... and 1 more lines like 'Refused: %s'"]
+    assert caplog.messages == [
+        "Refused: 1",
+        "... and 1 more of this kind, like the first: Refused: 1",
+    ]
     told.warning("Refused: %s", 3)
     assert caplog.messages[-1] == "Refused: 3"
+
+
+def test_one_cause_does_not_hide_another(caplog: pytest.LogCaptureFixture) -> None:
+    told = quiet_log.QuietLog(log, per_minute=1)
+    for reason in ("away", "away", "damaged"):
+        told.warning("Messages wait: %s", reason, kind=reason)
+    assert caplog.messages == ["Messages wait: away", "Messages wait: damaged"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 import threading
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 _MINUTE = 60.0
+_EXAMPLE_LENGTH = 200  # characters of a line that tells of others
 
 
 class _Line(NamedTuple):
@@ -30,6 +32,7 @@ class QuietLog:
         self._per_minute = per_minute
         self._lock = threading.Lock()
         self._counts: dict[_Line, int] = {}
+        self._examples: dict[_Line, str] = {}
 
     def warning(self, text: str, *arguments: Any, kind: Hashable = None) -> None:
         """Log a line at WARNING.
@@ -55,6 +58,8 @@ class QuietLog:
         with self._lock:
             count = self._counts.get(line, 0)
             self._counts[line] = count + 1
+            if count == 0:
+                self._examples[line] = textwrap.shorten(line.text % arguments, _EXAMPLE_LENGTH)
         if count == 0:
             timer = threading.Timer(_MINUTE, self._sum_up, [line])
             timer.daemon = True
@@ -65,5 +70,8 @@ class QuietLog:
     def _sum_up(self, line: _Line) -> None:
         with self._lock:
             left_out = self._counts.pop(line, 0) - self._per_minute
+            example = self._examples.pop(line, "")
         if left_out > 0:
-            self._log.log(line.level, "... and %s more lines like %r", left_out, line.text)
+            self._log.log(
+                line.level, "... and %s more of this kind, like the first: %s", left_out, example
+            )

@@ -25,6 +25,10 @@ from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
 _DRIVER = "postgresql+psycopg2"
 # Matches a second @ after a password. SQLAlchemy ends the password at the first one.
 _SECOND_AT = re.compile(r"//[^:/]*:[^@]*@.*@", re.DOTALL)
+# What a database is not called, and a URL in the wrong place has: libpq would read it as one.
+_NO_NAME = re.compile(r"[@=:/\s]")
+# What may be shown of the query of a URL; whatever else is there may be a secret.
+_SHOWN_KEYS = ("host", "port", "sslmode", "target_session_attrs")
 
 
 class Location(NamedTuple):
@@ -93,7 +97,7 @@ def parse(url: str) -> sa.URL:
     Raises:
         ConfigurationError: it is not the URL of a PostgreSQL database.
     """
-    # SQLAlchemy would take the rest of the password for a part of the host, and print it.
+    # SQLAlchemy would take the rest of a password for a part of the host, and print it.
     if _SECOND_AT.search(url):
         raise ConfigurationError(
             "The database URL cannot be used: there is more than one @ in it. "
@@ -111,7 +115,10 @@ def parse(url: str) -> sa.URL:
     except (sa.exc.SQLAlchemyError, ValueError):
         # SQLAlchemy's error prints the URL, which may have a password in it.
         parsed = None
-    if parsed is None or parsed.drivername != _DRIVER:
+    is_certain = parsed is not None and not (
+        _NO_NAME.search(parsed.database or "") or {"dbname", "user"} & parsed.query.keys()
+    )
+    if parsed is None or parsed.drivername != _DRIVER or not is_certain:
         raise ConfigurationError(
             "The database URL cannot be used: it must look like "
             "postgresql://user:password@host:5432/database or embedded:///path/of/a/folder."
@@ -120,11 +127,20 @@ def parse(url: str) -> sa.URL:
 
 
 def embedded_folder(url: str) -> Path | None:
-    """The folder of the embedded server that a URL names; None for any other URL."""
+    """The folder of the embedded server that a URL names; None for any other URL.
+
+    Raises:
+        ConfigurationError: it looks like the URL of another server.
+    """
     scheme, _, rest = url.partition(":")
     if scheme != "embedded":
         return None
     path = rest.removeprefix("//")
+    if "@" in path:
+        raise ConfigurationError(
+            "The database URL cannot be used: an embedded server has no user and no password. "
+            "Write embedded:///path/of/a/folder, without an @ in the path."
+        )
     return Path(path).expanduser().absolute() if path else default_folder()
 
 
@@ -138,7 +154,8 @@ def describe(url: str) -> str:
     if folder is not None:
         return f"embedded://{folder}"
     parsed = parse(url)
-    # libpq takes a password as a query argument, too (?password= and ?passfile=).
-    secrets = [key for key in parsed.query if "pass" in key]
-    shown = parsed.difference_update_query(secrets).set(drivername="postgresql")
+    hidden = [key for key in parsed.query if key not in _SHOWN_KEYS]
+    # Behind an @ in it, there may be a password without its colon.
+    user = (parsed.username or "").partition("@")[0] or None
+    shown = parsed.difference_update_query(hidden).set(drivername="postgresql", username=user)
     return shown.render_as_string(hide_password=True)

@@ -13,6 +13,12 @@ import sqlalchemy as sa
 from datanommer.models.database.deadline import Deadline, within
 
 _TRIES = 5
+# Otherwise a server that crashes may lose what it said is committed. What is stronger than "on"
+# stays.
+_WAIT_FOR_THE_DISK = (
+    "SELECT set_config('synchronous_commit', 'on', true) "
+    "WHERE current_setting('synchronous_commit') = 'off'"
+)
 _Result = TypeVar("_Result")
 
 
@@ -23,7 +29,7 @@ class RowVanishedError(Exception):
 def in_transaction(
     engine: sa.Engine, work: Callable[[sa.Connection], _Result], deadline: Deadline | None = None
 ) -> _Result:
-    """Do some work in a transaction.
+    """Do some work in a transaction, which is on the server's disk when it is committed.
 
     Args:
         engine: of the database.
@@ -37,6 +43,7 @@ def in_transaction(
                 within(deadline, connection),
                 connection.begin(),
             ):
+                connection.exec_driver_sql(_WAIT_FOR_THE_DISK)
                 return work(connection)
         except (
             psycopg2.errors.DeadlockDetected,
