@@ -118,6 +118,17 @@ class TestLatest:
         assert clock
         assert 763 <= int(clock[1]) * 60 + float(clock[2]) <= 763 + (time.time() - start)
 
+    def test_says_that_the_newest_is_dated_in_the_future(self, archive: str, run: Run) -> None:
+        late = envelope(timestamp=253402300799)
+        add_all([late, envelope("org.example.dev.git.push", timestamp=int(time.time()) + 60)])
+        result = run("datanommer-latest", "--url", archive, "--timestamp")
+        assert result.returncode == 0
+        assert json.loads(result.stdout)[0] == 253402300799
+        assert result.stderr == (
+            "The newest message of demo is dated in the future: 9999-12-31 23:59:59 "
+            f"({late['body']['msg_id']}).\n"
+        )
+
     def test_prints_the_age_of_a_message_from_the_future(self, archive: str, run: Run) -> None:
         add_all([envelope(timestamp=int(time.time()) + 3600)])
         assert re.match(

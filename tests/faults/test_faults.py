@@ -136,6 +136,38 @@ def test_a_steady_stream_is_stored_when_the_disk_of_the_database_has_room_again(
             _require_all_stored(scene)
 
 
+def test_a_server_that_need_not_wait_for_its_disk_loses_nothing_when_it_is_killed(
+    scene: Scene,
+) -> None:
+    server, name = scene.database.server, scene.database.name
+    server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    server.execute("SELECT pg_reload_conf()")
+    server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    scene.start_hub()
+    scene.stream.start(RATE)
+    for _ in range(2):
+        time.sleep(1.5)
+        with fault.killed(scene.database):
+            pass
+    scene.stream.stop()
+    _require_all_stored(scene)
+    server.execute("ALTER SYSTEM RESET wal_writer_delay")
+
+
+def test_a_database_that_comes_and_goes_fills_no_log(scene: Scene) -> None:
+    scene.start_hub()
+    scene.stream.start(RATE)
+    for _ in range(15):
+        time.sleep(0.2)
+        with fault.ended(scene.database):
+            pass
+    scene.stream.stop()
+    _require_all_stored(scene)
+    scene.stop_hub()
+    told = [line for line in scene.hub.log.splitlines() if "spooler" in line]
+    assert 2 <= len(told) <= 8, scene.hub.log
+
+
 def test_what_the_spool_has_no_room_for_waits_in_memory(database: Database, tmp_path: Path) -> None:
     scene = Scene(database, tmp_path, config={"datanommer.spool_max_bytes": 200_000})
     with contextlib.closing(scene):

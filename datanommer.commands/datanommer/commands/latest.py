@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from datanommer.models.exchange.latest import Latest
 
+_CLOCK_DIFFERENCE = timedelta(minutes=5)  # that a sender's clock may well have
+
 
 @click.command(cls=Command)
 @topic_option
@@ -49,6 +51,20 @@ def main(
     format_latest = _formatter(timestamp=timestamp, timesince=timesince, human=human)
     newest = latest(engine, topic=topic, category=category, overall=overall)
     click.echo(f"[{', '.join(map(format_latest, newest))}]")
+    _warn_of_the_future(newest)
+
+
+def _warn_of_the_future(newest: list[Latest]) -> None:
+    """Until that time has come, such a message hides all that come after it."""
+    soon = datetime.now(UTC).replace(tzinfo=None) + _CLOCK_DIFFERENCE
+    for latest in newest:
+        if latest.timestamp > soon:
+            click.echo(
+                f"The newest message of {latest.category} is dated in the future: "
+                f"{latest.timestamp.isoformat(sep=' ', timespec='seconds')} "
+                f"({latest.record['msg_id']}).",
+                err=True,
+            )
 
 
 def _formatter(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[Latest], str]:

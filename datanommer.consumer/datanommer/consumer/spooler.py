@@ -120,10 +120,11 @@ class Spooler:
             if not self._is_active:
                 self._is_active = True
                 if not isinstance(error, SignaturesUnknown):  # which the drainer reports
-                    log.warning(
+                    self._log.warning(
                         "The database does not take messages: %s. They wait in %s.",
                         explain(error, log),
                         self._spool.folder,
+                        kind=cause(error),
                     )
         self._engine.dispose()
         self._has_work.set()
@@ -211,7 +212,8 @@ class Spooler:
                 self._has_work.clear()
         if not self._is_active:
             stored = "all that waited" if self._is_all_stored else "what could be read of the spool"
-            log.warning("Messages go into the database again; %s is stored.", stored)
+            # A database that comes and goes all the time fills no log.
+            self._log.warning("Messages go into the database again; %s is stored.", stored)
             self._is_all_stored = True
 
     def _report_loss(self, loss: Loss) -> None:
