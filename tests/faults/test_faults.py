@@ -181,20 +181,24 @@ def test_what_the_spool_has_no_room_for_waits_in_memory(database: Database, tmp_
         _require_all_stored(scene)
         assert scene.hub.log.count("CRITICAL") == 1
         assert "datanommer.spool_max_bytes" in scene.hub.log
+        assert scene.hub.log.count("Messages go into the database again") == 1
 
 
+@pytest.mark.parametrize("what", [fault.stopped, fault.locked])
 def test_what_neither_the_spool_nor_the_database_takes_is_counted_at_the_end(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, what: Fault
 ) -> None:
-    scene = Scene(database, tmp_path, config={"datanommer.spool_max_bytes": 1})
+    config = {"datanommer.spool_max_bytes": 1, "datanommer.batch_size": 10}
+    scene = Scene(database, tmp_path, config=config)
     with contextlib.closing(scene):
         scene.start_hub()
-        with fault.stopped(database):
+        with what(database):
             scene.stream.publish(50)
             scene.hub.wait_until_it_says("Messages wait in memory alone")
             scene.wait_until_received()
             assert scene.stop_hub() < LONGEST_END, scene.hub.log
         assert "50 were lost in all" in scene.hub.log, scene.hub.log
+        assert "go into the database again" not in scene.hub.log, scene.hub.log
         assert scene.judge().lost == 50
 
 

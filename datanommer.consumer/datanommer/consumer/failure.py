@@ -8,9 +8,10 @@ import psycopg2
 import sqlalchemy as sa
 
 from datanommer.models.database.engine import reason
-from datanommer.models.errors import DatanommerError
+from datanommer.models.errors import DatabaseUnavailable, DatanommerError
 
-_EXPECTED = (psycopg2.Error, sa.exc.DBAPIError, DatanommerError)
+_OF_DATABASE = (psycopg2.Error, sa.exc.DBAPIError, DatabaseUnavailable)
+_EXPECTED = (*_OF_DATABASE, DatanommerError)
 
 
 def explain(error: Exception, log: logging.Logger) -> str:
@@ -23,6 +24,11 @@ def explain(error: Exception, log: logging.Logger) -> str:
     if not isinstance(error, _EXPECTED):
         log.error("This is a fault of datanommer; please report it.", exc_info=error)
     return reason(error)
+
+
+def is_of_database(error: Exception) -> bool:
+    """Whether the database failed, and not what it was to store."""
+    return isinstance(error, _OF_DATABASE)
 
 
 def cause(error: Exception) -> str:

@@ -80,7 +80,11 @@ class Spooler:
         self._has_work = threading.Event()
         self.spooled = 0
         self.unreadable = 0
-        self._is_all_stored = True  # of what has waited since it became active
+        # Whether messages were not taken, and nobody has told that they are again.
+        self._is_outage = self._is_active
+        # Since it became active: whether it has stored any, and all that waited.
+        self._has_stored = False
+        self._is_all_stored = True
         self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
         self._drainer.start()
         if has_messages:
@@ -118,7 +122,7 @@ class Spooler:
         """
         with self._lock:
             if not self._is_active:
-                self._is_active = True
+                self._is_active = self._is_outage = True
                 if not isinstance(error, SignaturesUnknown):  # which the drainer reports
                     self._log.warning(
                         "The database does not take messages: %s. They wait in %s.",
@@ -128,6 +132,16 @@ class Spooler:
                     )
         self._engine.dispose()
         self._has_work.set()
+
+    def end_outage(self) -> None:
+        """Say that messages go into the database again, if they did not."""
+        if not self._is_outage:
+            return
+        with self._lock:
+            has_ended = not self._is_active
+            self._is_outage = self._is_active
+        if has_ended:
+            self._log.warning("Messages go into the database again.")
 
     def put(self, received: Sequence[Received]) -> bool:
         """Put messages into the spool; nothing is raised.
@@ -198,6 +212,7 @@ class Spooler:
             with self._deadlines.within(_STORE_SECONDS) as deadline:
                 counts = store(self._engine, Batch.of(items), deadline, self._reporter.log_reject)
             self._reporter.add(counts)
+        self._has_stored = True
         loss = self._spool.remove(chunk)
         self._reporter.add_refused(refused)
         if loss:
@@ -207,14 +222,18 @@ class Spooler:
     def _become_idle(self) -> None:
         with self._lock:
             # Nobody can put anything now: if the spool is empty, it stays so.
-            if self._spool.waiting().messages == 0:
-                self._is_active = False
-                self._has_work.clear()
-        if not self._is_active:
+            if self._spool.waiting().messages:
+                return
+            self._is_active = False
+            self._has_work.clear()
+            # Where the spool took nothing either, the database need not be back.
+            if not self._has_stored:
+                return
             stored = "all that waited" if self._is_all_stored else "what could be read of the spool"
-            # A database that comes and goes all the time fills no log.
-            self._log.warning("Messages go into the database again; %s is stored.", stored)
+            self._is_outage = self._has_stored = False
             self._is_all_stored = True
+        # A database that comes and goes all the time fills no log.
+        self._log.warning("Messages go into the database again; %s is stored.", stored)
 
     def _report_loss(self, loss: Loss) -> None:
         self.unreadable += loss.missing

@@ -15,7 +15,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from datanommer.consumer.deadlines import Deadlines
-from datanommer.consumer.failure import explain
+from datanommer.consumer.failure import explain, is_of_database
 from datanommer.consumer.reporter import Reporter
 from datanommer.consumer.spooler import Spooler
 from datanommer.models.database.deadline import Deadline
@@ -102,6 +102,7 @@ class Writer:
             is_ready=is_ready,
         )
         self._lost = 0
+        self._last_failure: str | None = None
 
     def status(self) -> dict[str, int]:
         """What became of the messages so far, as the hub's monitoring socket shows it."""
@@ -199,20 +200,30 @@ class Writer:
                 error = failure
             else:
                 self._reporter.add(counts)
+                self._spooler.end_outage()
                 return True
         if error:
             self._spooler.start(error)
         return False
 
     def _store_at_last(self, examined: Examined) -> bool:
-        """Try the database once more, because nothing else is left; log it if that fails too."""
+        """Try the database once more, because nothing else is left; log it if that fails too.
+
+        A database that fails here is not tried again: the hub has to end in time.
+        """
+        if self._last_failure:
+            self._give_up(examined.received, self._last_failure)
+            return False
         try:
             batch = examined.batch
             if batch is None:
                 batch = Batch.of(self._receiver.items(examined.received)[0])
             store(self._engine, batch, Deadline(_LAST_SECONDS), self._reporter.log_reject)
         except Exception as error:  # noqa: BLE001  it is not kept, whatever the reason
-            self._give_up(examined.received, explain(error, log))
+            reason = explain(error, log)
+            if is_of_database(error):
+                self._last_failure = reason
+            self._give_up(examined.received, reason)
             return False
         return True
 
