@@ -165,7 +165,8 @@ def test_a_database_that_comes_and_goes_fills_no_log(scene: Scene) -> None:
     _require_all_stored(scene)
     scene.stop_hub()
     told = [line for line in scene.hub.log.splitlines() if "spooler" in line]
-    assert 2 <= len(told) <= 8, scene.hub.log
+    # Each cause may have a line of its own, and one that sums it up.
+    assert 2 <= len(told) <= 14, scene.hub.log
 
 
 def test_what_the_spool_has_no_room_for_waits_in_memory(database: Database, tmp_path: Path) -> None:
