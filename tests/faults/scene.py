@@ -27,7 +27,7 @@ _RECOVERY = 60
 #: What a hub says of messages that are lost.
 _LOSSES = (
     r"(\d+) of its messages cannot be read",
-    r"(\d+) messages that waited in the spool are lost",
+    r"Messages that waited in the spool are lost \((\d+)\)",
     r"Lost (\d+) messages at the end",
 )
 #: The size in MiB of a disk that only the spool is on.

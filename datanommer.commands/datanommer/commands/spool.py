@@ -98,6 +98,7 @@ def recover(file: Path, url: str | None, config_filename: str | None) -> None:
 
     What is stored already counts as a duplicate. FILE stays as it is.
     """
+    from datanommer.models.errors import DatanommerError
     from datanommer.models.spooling.folder import readable
     from datanommer.models.storing.batch import BATCH_BYTES
 
@@ -113,8 +114,9 @@ def recover(file: Path, url: str | None, config_filename: str | None) -> None:
                 store(batch)
                 batch, size = [], 0
         store(batch)
-    missing = ids[-1] - ids[0] + 1 - len(ids) if ids else 0
-    if missing or not ids:
+    if not ids:
+        raise DatanommerError(f"No message in {file} can be read.")
+    if missing := ids[-1] - ids[0] + 1 - len(ids):
         click.echo(f"At least {missing} messages of {file} cannot be read.", err=True)
 
 

@@ -74,7 +74,9 @@ class Loss:
 
     def __str__(self) -> str:
         if self.file is None:
-            return f"{self.missing} messages that waited in the spool are lost: their file is gone."
+            return (
+                f"Messages that waited in the spool are lost ({self.missing}): their file is gone."
+            )
         return (
             f"A file of the spool was damaged: {self.missing} of its messages cannot be read. The "
             f"others are stored. It is kept as {self.file}."
@@ -107,7 +109,8 @@ class Spool:
         self._min_free_bytes = min_free_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, max_bytes // _SEGMENTS)
         self._lock = threading.Lock()
-        # What the disk may not have taken, or lost since.
+        # How far the spool was when it was used last: what the disk may not have taken, or lost
+        # since.
         self._known = State()
 
     @staticmethod
@@ -141,8 +144,8 @@ class Spool:
             state = opened.state
             segment = self._segment_to_write(opened)
             if segment is None:
-                segment = Segment.create(self.folder, state.accepted + 1)
-                state = state._replace(writing=segment.name, end=segment.start)
+                segment = Segment.new(self.folder, state.accepted + 1)
+                state = state._replace(writing=segment.name, end=0)
             end = segment.append(contents, state.end, state.accepted + 1)
             state = state._replace(accepted=state.accepted + len(batch), end=end)
             self._save(opened._replace(state=state))
@@ -280,7 +283,7 @@ class Spool:
         if free - size < self._min_free_bytes:
             raise SpoolFull(
                 f"The disk of the spool in {self.folder} has {free} bytes free, and at least "
-                f"{self._min_free_bytes} stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
+                f"{self._min_free_bytes} must stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
             )
 
     @contextlib.contextmanager
@@ -305,8 +308,12 @@ class Spool:
         known = self._known
         state = None if descriptor is None else State.read(descriptor)
         if state is None:
-            state = known if known.accepted else told_by(segments)
-        return with_tail(state.merged_with(known), segments)
+            state = (known if known.accepted else told_by(segments)).of_new_spool()
+        # Otherwise another process has made the folder again, and its ids are not ours.
+        elif state.spool == known.spool:
+            state = state.merged_with(known)
+        self._known = with_tail(state, segments)
+        return self._known
 
     def _save(self, opened: _Opened) -> None:
         self._known = opened.state
@@ -322,7 +329,7 @@ class Spool:
         except OSError as error:
             raise SpoolFull(
                 f"The spool in {self.folder} cannot be used: {error.strerror}. {SPOOL_DIR_KEY} in "
-                "the fedmsg configuration can name another folder, which this user may write."
+                "the fedmsg configuration can name another folder that this user can write to."
             ) from error
 
 
