@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from datanommer.consumer.failure import explain
 from datanommer.models.database import engine as engines
 from datanommer.models.database import location, migrations
 from datanommer.models.database.deadline import Deadline
@@ -56,7 +57,7 @@ def connect(
     except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
         log.warning(
             "The database does not answer: %s. Messages wait until it does.",
-            engines.reason(error),
+            explain(error, log),
         )
         return engine, error
     return engine, None

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.deadlines import Deadlines
-from datanommer.consumer.failure import cause, explain
+from datanommer.consumer.failure import cause, explain, is_of_database
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.consumer.reporter import Reporter
 from datanommer.models.database import migrations
@@ -88,7 +88,7 @@ class Spooler:
         self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
         self._drainer.start()
         if has_messages:
-            log.warning("%s messages wait in the spool, and are stored first.", self.waiting)
+            log.warning("%s messages wait in the spool and will be stored first.", self.waiting)
         if self._is_active:
             self._has_work.set()
 
@@ -123,7 +123,8 @@ class Spooler:
         with self._lock:
             if not self._is_active:
                 self._is_active = self._is_outage = True
-                if not isinstance(error, SignaturesUnknown):  # which the drainer reports
+                # The drainer reports that signatures are unknown.
+                if not (isinstance(error, SignaturesUnknown) or self._is_own_cut(error)):
                     self._log.warning(
                         "The database does not take messages: %s. They wait in %s.",
                         explain(error, log),
@@ -189,7 +190,8 @@ class Spooler:
                     limit = self._batch_size
             except Exception as error:  # noqa: BLE001  without this thread nothing would be stored
                 self._engine.dispose()
-                self._report_waiting(error)
+                if not self._is_own_cut(error):
+                    self._report_waiting(error)
                 # The database may take fewer messages at a time.
                 limit = max(1, limit // 2)
                 is_behind = isinstance(error, BehindHead)
@@ -222,7 +224,7 @@ class Spooler:
     def _become_idle(self) -> None:
         with self._lock:
             # Nobody can put anything now: if the spool is empty, it stays so.
-            if self._spool.waiting().messages:
+            if self._spool.waiting().messages > 0:
                 return
             self._is_active = False
             self._has_work.clear()
@@ -234,6 +236,10 @@ class Spooler:
             self._is_all_stored = True
         # A database that comes and goes all the time fills no log.
         self._log.warning("Messages go into the database again; %s is stored.", stored)
+
+    def _is_own_cut(self, error: Exception) -> bool:
+        """Whether the hub ends, and has cut its connections itself, so nothing is wrong."""
+        return self._stopping.is_set() and is_of_database(error)
 
     def _report_loss(self, loss: Loss) -> None:
         self.unreadable += loss.missing

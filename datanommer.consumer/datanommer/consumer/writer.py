@@ -137,19 +137,23 @@ class Writer:
         self._spooler.close()
         self._reporter.close()
 
-    def _examine(self, received: Sequence[Received]) -> Examined:
+    def _examine(self, received: Sequence[Received], *, at_last: bool = False) -> Examined:
         """Read a batch, check its signatures, and make its rows; nothing is raised.
 
         What goes into the spool need not be read now. But signatures are checked, lest somebody
         fills the spool with unsigned messages.
+
+        Args:
+            received: the messages of the batch.
+            at_last: read all of it, because the spool takes no more.
         """
         start = time.monotonic()
-        if self._spooler.is_active and not self._receiver.validates:
+        if self._spooler.is_active and not self._receiver.validates and not at_last:
             return Examined(received, None)
         kept: list[Received] = []
         items: list[Item] = []
         for index, each in enumerate(received):
-            if self._stopping.is_set():
+            if self._stopping.is_set() and not at_last:
                 return Examined([*kept, *received[index:]], None)
             try:
                 item = self._receiver.item(each)
@@ -177,6 +181,8 @@ class Writer:
             in_database = not self._spooler.is_active and self._store(examined)
             is_kept = in_database or self._spooler.put(examined.received)
             if not is_kept and self._stopping.is_set():
+                if examined.batch is None:
+                    examined = self._examine(examined.received, at_last=True)
                 is_kept = in_database = self._store_at_last(examined)
                 break
             if not is_kept:
@@ -189,43 +195,40 @@ class Writer:
 
     def _store(self, examined: Examined) -> bool:
         """Store a batch in the database; if that fails, start the spooler, and return False."""
-        error = examined.error
-        if examined.batch is not None:
-            try:
-                with self._deadlines.within(_STORE_SECONDS) as deadline:
-                    counts = store(
-                        self._engine, examined.batch, deadline, self._reporter.log_reject
-                    )
-            except Exception as failure:  # noqa: BLE001  a fault of ours must lose nothing either
-                error = failure
-            else:
-                self._reporter.add(counts)
-                self._spooler.end_outage()
-                return True
+        with self._deadlines.within(_STORE_SECONDS) as deadline:
+            error = self._try_to_store(examined, deadline)
         if error:
             self._spooler.start(error)
+        elif examined.batch is not None:
+            self._spooler.end_outage()
+            return True
         return False
+
+    def _try_to_store(self, examined: Examined, deadline: Deadline) -> Exception | None:
+        """Store a batch if it could be examined; what failed, then or now."""
+        if examined.batch is not None:
+            try:
+                counts = store(self._engine, examined.batch, deadline, self._reporter.log_reject)
+            except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
+                return error
+            self._reporter.add(counts)
+        return examined.error
 
     def _store_at_last(self, examined: Examined) -> bool:
         """Try the database once more, because nothing else is left; log it if that fails too.
 
         A database that fails here is not tried again: the hub has to end in time.
         """
-        if self._last_failure:
-            self._give_up(examined.received, self._last_failure)
-            return False
-        try:
-            batch = examined.batch
-            if batch is None:
-                batch = Batch.of(self._receiver.items(examined.received)[0])
-            store(self._engine, batch, Deadline(_LAST_SECONDS), self._reporter.log_reject)
-        except Exception as error:  # noqa: BLE001  it is not kept, whatever the reason
+        reason = self._last_failure
+        if reason is None:
+            error = self._try_to_store(examined, Deadline(_LAST_SECONDS))
+            if error is None:
+                return True
             reason = explain(error, log)
             if is_of_database(error):
                 self._last_failure = reason
-            self._give_up(examined.received, reason)
-            return False
-        return True
+        self._give_up(examined.received, reason)
+        return False
 
     def _give_up(self, received: Sequence[Received], reason: str) -> None:
         lost = sum(each.settlement is None for each in received)
