@@ -159,8 +159,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     connection = op.get_bind()
     if connection.exec_driver_sql(
-        "SELECT FROM messages WHERE stored_at IS NOT NULL UNION ALL "
-        "SELECT FROM rejected WHERE kind <> 'classic' LIMIT 1"
+        "SELECT 1 FROM messages WHERE stored_at IS NOT NULL UNION ALL "
+        "SELECT 1 FROM rejected WHERE kind <> 'classic' LIMIT 1"
     ).first():
         raise CommandError(
             "There are messages that came after the upgrade, and this downgrade would drop them. "

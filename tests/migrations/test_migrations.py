@@ -683,6 +683,26 @@ def test_a_classic_database_comes_back_unchanged_before_its_tables_are_dropped(
     assert execute(empty_database, "SELECT count(*) FROM messages") == [(len(CARRIED),)]
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        "UPDATE messages SET stored_at = now() WHERE msg_id = '2013-a'",
+        "INSERT INTO rejected (kind, reason, raw, sha256) VALUES ('invalid', 'x', 'x', 'x')",
+    ],
+)
+def test_what_came_after_the_rewriting_is_not_dropped_on_the_way_back(
+    engine, alembic, empty_database, later
+):
+    make(empty_database)
+    add(empty_database, [{"msg_id": "2013-a"}])
+    migrations.upgrade(engine, REWRITING)
+    execute(empty_database, later)
+    refused = alembic("downgrade", "-1")
+    assert refused.returncode != 0
+    assert "Take them along with datanommer-dump" in refused.stderr
+    assert execute(empty_database, "SELECT msg_id FROM messages") == [("2013-a",)]
+
+
 def test_an_empty_classic_database_can_be_taken_back_to_nothing(engine, alembic):
     migrations.upgrade(engine, REWRITING)
     assert alembic("downgrade", "base").returncode == 0
