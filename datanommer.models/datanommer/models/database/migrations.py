@@ -94,7 +94,7 @@ def examine(engine: sa.Engine, deadline: Deadline | None = None) -> State:
     if inventory.revisions != {HEAD}:
         script = _script()
         require_known(inventory.revisions, script)
-    if fault := inventory.fault():
+    if fault := inventory.fault(_admin_folder()):
         raise NotAtHead(f"The database {_describe(engine)} {fault}")
     if foreign := inventory.foreign():
         raise NotAtHead(
@@ -138,7 +138,7 @@ def require_tables(connection: sa.Connection) -> None:
     Raises:
         NotAtHead: they are not; says what to do.
     """
-    if fault := inventories.take(connection).fault():
+    if fault := inventories.take(connection).fault(_admin_folder()):
         raise NotAtHead(f"The database {fault}")
 
 
