@@ -605,6 +605,17 @@ def test_a_classic_database_comes_back_unchanged_before_its_tables_are_dropped(
     assert execute(empty_database, "SELECT count(*) FROM messages") == [(len(CARRIED),)]
 
 
+def test_who_reads_the_classic_tables_does_not_stop_the_rewriting(engine, empty_database):
+    make(empty_database)
+    fill(empty_database)
+    migrations.upgrade(engine, "b36a9e0d74c1")
+    with engine.connect() as reader:
+        for table in ("messages", "user_messages", "package_messages"):
+            reader.exec_driver_sql(f"SELECT 1 FROM classic_{table}").all()
+        migrations.upgrade(engine, REWRITING)
+    assert revision(empty_database) == [REWRITING]
+
+
 @pytest.mark.parametrize(
     "later",
     [
