@@ -33,6 +33,7 @@ _LONGEST_END = 10.0  # seconds
 #: Seconds after which nothing is in the memory of a hub alone, whatever the database does: what a
 #: kill would cost otherwise is measured by `losses`.
 _SETTLED = 8.0
+_BATCH_SIZE = 1000  # of a hub, unless its configuration says otherwise
 _NUMBERS = ("published", "stored", "rejected", "spooled", "duplicates", "lost", "told", "invented")
 
 
@@ -73,7 +74,7 @@ class Schedule:
                 scene.stream.stop()
                 scene.wait_until_stored()
                 verdict = scene.judge()
-                if not verdict.is_told or verdict.spooled:
+                if not verdict.is_told(_BATCH_SIZE) or verdict.spooled:
                     sys.stderr.write(scene.hub.log)
                 return verdict
 
@@ -152,7 +153,7 @@ def main() -> int:
             schedule = Schedule(server, faults, road, seed)
             verdict = schedule.run()
             _say(f"{'; '.join(schedule.events)}: {verdict}")
-            has_harmed |= not verdict.is_told or verdict.spooled > 0
+            has_harmed |= not verdict.is_told(_BATCH_SIZE) or verdict.spooled > 0
             for name in _NUMBERS:
                 totals[name] += getattr(verdict, name)
             longest_end = max(longest_end, schedule.longest_end)

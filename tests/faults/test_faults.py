@@ -414,7 +414,7 @@ def test_what_can_be_read_of_a_spool_is_stored_and_the_rest_is_told(
     scene.stream.stop()
     scene.wait_until_stored()
     verdict = scene.judge()
-    assert verdict.is_told, (str(verdict), scene.hub.log)
+    assert verdict.is_told(), (str(verdict), scene.hub.log)
     assert (verdict.spooled, verdict.misplaced) == (0, 0), (str(verdict), scene.hub.log)
     assert (verdict.lost > 0) == ("all that waited is stored" not in scene.hub.log)
     good = envelope()
