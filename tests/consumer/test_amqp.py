@@ -27,7 +27,8 @@ from envelopes import BODHI_MSG, bridged, line
 from faults import fault
 from faults.proxy import Proxy
 from faults.scene import Database
-from faults.server import Server, free_port
+from faults.server import Server
+from postgres import free_port
 from rabbitmq import ADDRESS, CALLBACK, Broker
 from shell import ROOT, Run, script
 
