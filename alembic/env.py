@@ -68,6 +68,7 @@ def _run(connection: sa.Connection) -> None:
         connection.commit()
     _require_a_step_left(destination, revisions, context.script)
     _require_a_way_back(destination, revisions, context.script)
+    _require_primary(connection, destination, revisions, context.script)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -120,6 +121,26 @@ def _require_a_way_back(
     for step in steps:
         if refusal := getattr(step.module, "NO_WAY_BACK", None):
             raise CommandError(refusal)
+
+
+def _require_primary(
+    connection: sa.Connection, destination: Any, revisions: tuple[str, ...], script: ScriptDirectory
+) -> None:
+    """Refuse on a standby what changes something; a program may make sure there that it is at head.
+
+    Raises:
+        CommandError: it is a standby.
+    """
+    is_at_head = set(revisions) == set(script.get_heads())
+    if destination is None or (destination == "head" and is_at_head):
+        return
+    is_standby = connection.scalar(sa.select(sa.func.pg_is_in_recovery()))
+    connection.commit()
+    if is_standby:
+        raise CommandError(
+            "The database is a standby, which takes no changes. Migrate its primary instead: the "
+            "standby follows."
+        )
 
 
 def _run_from_the_shell() -> None:

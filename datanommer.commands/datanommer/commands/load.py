@@ -12,7 +12,7 @@ import click
 
 from datanommer.commands import json_stream
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.options import InputFile, files_argument, with_database
+from datanommer.commands.options import InputFile, files_argument, with_database_to_change
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _BATCH_SIZE = 2000
 
 @click.command(cls=Command)
 @files_argument
-@with_database
+@with_database_to_change
 def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     """Load messages from files, or from standard input.
 

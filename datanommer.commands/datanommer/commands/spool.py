@@ -155,7 +155,7 @@ def _archive(
     from datanommer.models.receiving.receiver import Receiver
     from datanommer.models.storing import batch
 
-    engine = connect(url, config_filename)
+    engine = connect(url, config_filename, for_writing=True)
     counts = batch.Counts()
     receiver = Receiver(configuration.load(config_filename))
 

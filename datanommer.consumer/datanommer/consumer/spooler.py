@@ -19,7 +19,13 @@ from datanommer.consumer.failure import cause, explain, is_of_database
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.consumer.reporter import Reporter
 from datanommer.models.database import migrations
-from datanommer.models.errors import BehindHead, DatanommerError, SignaturesUnknown, SpoolFull
+from datanommer.models.errors import (
+    BehindHead,
+    DatanommerError,
+    OnStandby,
+    SignaturesUnknown,
+    SpoolFull,
+)
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.spool import Loss, Spool
@@ -28,7 +34,7 @@ from datanommer.models.storing.batch import BATCH_BYTES, Batch, store
 log = logging.getLogger("fedmsg.consumers.datanommer.spooler")
 
 _LOOK_SECONDS = 5.0  # for the look whether the database is back
-_BEHIND_SECONDS = 2.0  # between two looks whether the database is upgraded
+_UNREADY_SECONDS = 2.0  # between two looks whether the database is upgraded, or promoted
 _STORE_SECONDS = 60.0  # for a batch out of the spool, which nothing waits for
 _END_SECONDS = 4.0  # for the end of the drainer; connecting takes 3 at most
 
@@ -194,8 +200,8 @@ class Spooler:
                     self._report_waiting(error)
                 # The database may take fewer messages at a time.
                 limit = max(1, limit // 2)
-                is_behind = isinstance(error, BehindHead)
-                self._stopping.wait(_BEHIND_SECONDS if is_behind else backoff.pause())
+                is_unready = isinstance(error, BehindHead | OnStandby)
+                self._stopping.wait(_UNREADY_SECONDS if is_unready else backoff.pause())
 
     def _store_oldest(self, limit: int) -> bool:
         """Store what has waited longest; False if nothing waits, or the hub ends."""
@@ -204,7 +210,7 @@ class Spooler:
         # Before each batch: somebody may change the schema. Until it is at head, no table
         # is touched.
         with self._deadlines.within(_LOOK_SECONDS) as deadline:
-            migrations.require_head(self._engine, deadline)
+            migrations.require_head(self._engine, deadline, for_writing=True)
         chunk = self._spool.first(limit, BATCH_BYTES)
         if chunk is None:
             self._become_idle()

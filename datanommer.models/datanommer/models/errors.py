@@ -53,6 +53,10 @@ class BehindHead(NotAtHead):
         )
 
 
+class OnStandby(DatanommerError):
+    """A standby cannot do this; says what to do instead."""
+
+
 class EmbeddedError(DatabaseUnavailable):
     """The embedded PostgreSQL cannot be started, stopped or reached."""
 

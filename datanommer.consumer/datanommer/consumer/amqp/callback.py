@@ -101,7 +101,7 @@ class Callback(BatchCallback):
         had_to_look = self._must_look
         try:
             if had_to_look:
-                migrations.require_head(self._engine, deadline)
+                migrations.require_head(self._engine, deadline, for_writing=True)
             store(self._engine, batch, deadline, self._log_reject)
         except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
             self._states_log.warning(

@@ -111,12 +111,14 @@ class Inventory(NamedTuple):
         tables: the names of the tables that datanommer knows, in this version or the classic one.
         columns: those of the table `messages`.
         added: of what the last steps add, the names that are there.
+        is_standby: whether its server is a standby, which takes no changes.
     """
 
     revisions: frozenset[str]
     tables: frozenset[str]
     columns: frozenset[str]
     added: frozenset[str]
+    is_standby: bool
 
     def fault(self, folder: Path) -> str | None:
         """Why the tables are not those of the revision, and what to do; after the database's name.
@@ -215,9 +217,11 @@ def take(connection: sa.Connection) -> Inventory:
 
 
 def _take(connection: sa.Connection, revisions: str) -> Inventory:
-    query = sa.text(f"SELECT {revisions}, {_PARTS}")
+    query = sa.text(f"SELECT {revisions}, {_PARTS}, pg_is_in_recovery()")
     names = {"names": sorted(_KNOWN_TABLES), "added": list(_ADDED.values())}
-    return Inventory(*map(frozenset, connection.execute(query, names).one()))
+    row = connection.execute(query, names).one()
+    known, tables, columns, added = map(frozenset, row[:4])
+    return Inventory(known, tables, columns, added, is_standby=row[4])
 
 
 def advice_for_unknown(revision: str) -> str:
