@@ -320,6 +320,7 @@ def test_the_monitoring_socket_tells_what_became_of_the_messages(
         "invalid": 0,
         "spooled": 0,
         "waiting": 0,
+        "replayed": 0,
         "lost": 0,
     }
 

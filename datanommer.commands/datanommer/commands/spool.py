@@ -100,20 +100,18 @@ def recover(file: Path, url: str | None, config_filename: str | None) -> None:
     """
     from datanommer.models.errors import DatanommerError
     from datanommer.models.spooling.folder import readable
-    from datanommer.models.storing.batch import BATCH_BYTES
+    from datanommer.models.storing.batch import split
 
     ids: list[int] = []
-    with _archive(url, config_filename) as store:
-        batch: list[Received] = []
-        size = 0
+
+    def messages() -> Iterator[Received]:
         for message_id, received in readable(file):
             ids.append(message_id)
-            batch.append(received)
-            size += len(received.body)
-            if len(batch) == _BATCH_SIZE or size >= BATCH_BYTES:
-                store(batch)
-                batch, size = [], 0
-        store(batch)
+            yield received
+
+    with _archive(url, config_filename) as store:
+        for batch in split(messages(), _BATCH_SIZE):
+            store(batch)
     if not ids:
         raise DatanommerError(f"No message in {file} can be read.")
     if missing := ids[-1] - ids[0] + 1 - len(ids):

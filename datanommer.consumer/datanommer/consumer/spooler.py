@@ -17,6 +17,7 @@ from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.deadlines import Deadlines
 from datanommer.consumer.failure import cause, explain, is_of_database
 from datanommer.consumer.quiet_log import QuietLog
+from datanommer.consumer.replayer import Replayer
 from datanommer.consumer.reporter import Reporter
 from datanommer.models.database import migrations
 from datanommer.models.errors import (
@@ -52,6 +53,7 @@ class Spooler:
         batch_size: how many messages are taken out of the spool at a time.
         deadlines: of all work with the database. When that is cut short, the drainer ends.
         reporter: hears what becomes of the messages.
+        replayer: keeps copies of those that are stored.
         is_ready: whether the database takes messages, as far as anybody knows. If not, it is active
             from the start.
 
@@ -68,6 +70,7 @@ class Spooler:
         batch_size: int,
         deadlines: Deadlines,
         reporter: Reporter,
+        replayer: Replayer,
         *,
         is_ready: bool = True,
     ) -> None:
@@ -78,6 +81,7 @@ class Spooler:
         self._deadlines = deadlines
         self._stopping = deadlines.stopping
         self._reporter = reporter
+        self._replayer = replayer
         self._log = QuietLog(log, per_minute=1)
         self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
         self._waiting = 0
@@ -219,6 +223,7 @@ class Spooler:
         if items:
             with self._deadlines.within(_STORE_SECONDS) as deadline:
                 counts = store(self._engine, Batch.of(items), deadline, self._reporter.log_reject)
+            self._replayer.keep([each for each in chunk.received if self._receiver.lets_in(each)])
             self._reporter.add(counts)
         self._has_stored = True
         loss = self._spool.remove(chunk)

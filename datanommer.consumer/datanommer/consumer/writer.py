@@ -16,12 +16,14 @@ import sqlalchemy as sa
 
 from datanommer.consumer.deadlines import Deadlines
 from datanommer.consumer.failure import explain, is_of_database
+from datanommer.consumer.replayer import Replayer
 from datanommer.consumer.reporter import Reporter
 from datanommer.consumer.spooler import Spooler
 from datanommer.models.database.deadline import Deadline
 from datanommer.models.envelopes.preparation import Item
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
+from datanommer.models.spooling.replay import Replay
 from datanommer.models.spooling.spool import Spool
 from datanommer.models.storing.batch import Batch, store
 from datanommer.models.storing.pipeline import Pipeline
@@ -72,6 +74,7 @@ class Writer:
         receiver: makes rows and rejects of messages.
         batch_size: how many messages are taken out of the spool at a time.
         observer: hears when a batch begins and when it ends.
+        replay: keeps copies of what was stored lately, if anything is to.
         is_ready: whether the database takes messages, as far as anybody knows. If not, they wait
             in the spool until it does.
     """
@@ -84,6 +87,7 @@ class Writer:
         batch_size: int,
         observer: Observer,
         *,
+        replay: Replay | None = None,
         is_ready: bool = True,
     ) -> None:
         self._engine = engine
@@ -92,6 +96,7 @@ class Writer:
         self._deadlines = Deadlines()
         self._stopping = self._deadlines.stopping
         self._reporter = Reporter(log)
+        self._replayer = Replayer(engine, replay, receiver, batch_size, self._deadlines)
         self._spooler = Spooler(
             engine,
             spool,
@@ -99,6 +104,7 @@ class Writer:
             batch_size,
             self._deadlines,
             self._reporter,
+            self._replayer,
             is_ready=is_ready,
         )
         self._lost = 0
@@ -111,6 +117,7 @@ class Writer:
             "invalid": self._reporter.refused,
             "spooled": self._spooler.spooled,
             "waiting": self._spooler.waiting,
+            "replayed": self._replayer.replayed,
             "lost": self._lost + self._spooler.unreadable,
         }
 
@@ -135,6 +142,7 @@ class Writer:
         """End. What waits in the spool is stored after the next start."""
         self.cut_short()
         self._spooler.close()
+        self._replayer.close()
         self._reporter.close()
 
     def _examine(self, received: Sequence[Received], *, at_last: bool = False) -> Examined:
@@ -211,6 +219,7 @@ class Writer:
                 counts = store(self._engine, examined.batch, deadline, self._reporter.log_reject)
             except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                 return error
+            self._replayer.keep(examined.received)
             self._reporter.add(counts)
         return examined.error
 

@@ -25,6 +25,8 @@ _SUFFIX = ".spool"
 _NAME = re.compile(r"(?P<first_id>\d{20})-(?P<marker>[0-9a-f]{16})\.")
 _TITLE = re.compile(rb"datanommer spool (\d+) ([0-9a-f]{16})\n")
 _HEAD = struct.Struct(">8sQII")  # marker, id, length and checksum
+#: What a record takes beside its content.
+HEAD_BYTES = _HEAD.size
 _SIGNED = struct.Struct(">QI")  # what the checksum covers beside the content
 _LOOK_BYTES = 1024 * 1024  # that are looked through at a time for the next marker
 _PARTS = 1024  # that Linux takes in one call to write
@@ -112,6 +114,13 @@ class Segment:
             return self.file.stat().st_size
         except FileNotFoundError:
             return 0
+
+    def modified(self) -> float:
+        """When the file was written to, in seconds since 1970; 0 if it is gone."""
+        try:
+            return self.file.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
 
     def append(self, contents: Sequence[bytes], end: int, first_id: int = 0) -> int:
         """Write records behind those that end at `end`; they are on the disk when it returns.

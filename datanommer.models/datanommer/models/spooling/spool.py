@@ -27,6 +27,7 @@ from datanommer.models.configuration import (
     SPOOL_MAX_BYTES_KEY,
     SPOOL_MIN_FREE_BYTES_KEY,
 )
+from datanommer.models.envelopes.identity import Fallback
 from datanommer.models.errors import SpoolFull, SpoolOfAnotherVersion
 from datanommer.models.receiving.received import Received
 from datanommer.models.spooling.chunk import Chunk, content_of, gone, read
@@ -138,6 +139,8 @@ class Spool:
             SpoolFull: it cannot be taken.
             SpoolOfAnotherVersion: another version has written it.
         """
+        for received in batch:
+            received.fallback = received.fallback or Fallback.draw()
         contents = [content_of(received) for received in batch]
         with self._opened(to_write=True) as opened:
             self._require_room_for(sum(map(len, contents)), opened.segments)
