@@ -34,6 +34,10 @@ class Standby(Postgres):
         """Let each commit of the primary wait until it is on the disk of this standby, or not."""
         self._primary.set("synchronous_standby_names", _NAME if is_synchronous else "")
 
+    def fall_behind(self) -> None:
+        """Let it get nothing more from its primary."""
+        self.set("primary_conninfo", "")
+
     def wait_for_replay(self) -> None:
         """Wait until it shows all that is committed on the primary, which runs."""
         ((end,),) = self._primary.execute("SELECT pg_current_wal_lsn()")

@@ -106,7 +106,7 @@ class Replayer:
 
     def _store_again(self, replay: Replay, noted: str, current: str) -> None:
         log.warning(
-            "Another server has taken over the database (timeline %s, before %s). What was stored "
+            "Another server has taken over the database (timeline %s; it was %s). What was stored "
             "lately is stored again.",
             current,
             noted,
