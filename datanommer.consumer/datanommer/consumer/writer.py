@@ -14,6 +14,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from datanommer.consumer.committer import Committer
 from datanommer.consumer.deadlines import Deadlines
 from datanommer.consumer.failure import explain, is_of_database
 from datanommer.consumer.replayer import Replayer
@@ -25,7 +26,7 @@ from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
 from datanommer.models.spooling.replay import Replay
 from datanommer.models.spooling.spool import Spool
-from datanommer.models.storing.batch import Batch, store
+from datanommer.models.storing.batch import Batch
 from datanommer.models.storing.pipeline import Pipeline
 
 log = logging.getLogger("fedmsg.consumers.datanommer.writer")
@@ -90,21 +91,22 @@ class Writer:
         replay: Replay | None = None,
         is_ready: bool = True,
     ) -> None:
-        self._engine = engine
         self._receiver = receiver
         self._observer = observer
         self._deadlines = Deadlines()
         self._stopping = self._deadlines.stopping
         self._reporter = Reporter(log)
         self._replayer = Replayer(engine, replay, receiver, batch_size, self._deadlines)
+        self._committer = Committer(
+            engine, receiver, self._deadlines, self._reporter, self._replayer
+        )
         self._spooler = Spooler(
             engine,
             spool,
-            receiver,
+            self._committer,
             batch_size,
-            self._deadlines,
             self._reporter,
-            self._replayer,
+            self._stopping,
             is_ready=is_ready,
         )
         self._lost = 0
@@ -118,7 +120,7 @@ class Writer:
             "spooled": self._spooler.spooled,
             "waiting": self._spooler.waiting,
             "replayed": self._replayer.replayed,
-            "lost": self._lost + self._spooler.unreadable,
+            "lost": self._lost + self._reporter.unreadable,
         }
 
     def write_all(self, batches: Iterable[Sequence[Received]]) -> None:
@@ -203,40 +205,37 @@ class Writer:
 
     def _store(self, examined: Examined) -> bool:
         """Store a batch in the database; if that fails, start the spooler, and return False."""
-        with self._deadlines.within(_STORE_SECONDS) as deadline:
-            error = self._try_to_store(examined, deadline)
-        if error:
-            self._spooler.start(error)
-        elif examined.batch is not None:
-            self._spooler.end_outage()
-            return True
-        return False
-
-    def _try_to_store(self, examined: Examined, deadline: Deadline) -> Exception | None:
-        """Store a batch if it could be examined; what failed, then or now."""
+        error = examined.error
         if examined.batch is not None:
             try:
-                counts = store(self._engine, examined.batch, deadline, self._reporter.log_reject)
-            except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
-                return error
-            self._replayer.keep(examined.received)
-            self._reporter.add(counts)
-        return examined.error
+                with self._deadlines.within(_STORE_SECONDS) as deadline:
+                    self._committer.commit(examined.received, examined.batch, deadline)
+            except Exception as failure:  # noqa: BLE001  a fault of ours must lose nothing either
+                error = failure
+            else:
+                self._spooler.end_outage()
+                return True
+        if error:
+            self._spooler.start(error, len(examined.received))
+        return False
 
     def _store_at_last(self, examined: Examined) -> bool:
         """Try the database once more, because nothing else is left; log it if that fails too.
 
         A database that fails here is not tried again: the hub has to end in time.
         """
-        reason = self._last_failure
-        if reason is None:
-            error = self._try_to_store(examined, Deadline(_LAST_SECONDS))
-            if error is None:
+        error = examined.error
+        if examined.batch is not None and self._last_failure is None:
+            try:
+                self._committer.commit(examined.received, examined.batch, Deadline(_LAST_SECONDS))
+            except Exception as failure:  # noqa: BLE001  it is not kept, whatever the reason
+                error = failure
+            else:
                 return True
-            reason = explain(error, log)
-            if is_of_database(error):
-                self._last_failure = reason
-        self._give_up(examined.received, reason)
+        reason = explain(error, log) if error else self._last_failure
+        if error and is_of_database(error):
+            self._last_failure = reason
+        self._give_up(examined.received, reason or "")
         return False
 
     def _give_up(self, received: Sequence[Received], reason: str) -> None:

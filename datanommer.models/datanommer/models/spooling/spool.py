@@ -18,9 +18,8 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from datanommer.models.configuration import (
     SPOOL_DIR_KEY,
@@ -31,6 +30,7 @@ from datanommer.models.envelopes.identity import Fallback
 from datanommer.models.errors import SpoolFull, SpoolOfAnotherVersion
 from datanommer.models.receiving.received import Received
 from datanommer.models.spooling.chunk import Chunk, content_of, gone, read
+from datanommer.models.spooling.loss import Loss, set_aside
 from datanommer.models.spooling.segment import Segment
 from datanommer.models.spooling.state import State, locked, told_by, with_last_ids, with_tail
 
@@ -39,8 +39,8 @@ from datanommer.models.spooling.state import State, locked, told_by, with_last_i
 MAX_BYTES = 10 * 1024**3
 MIN_FREE_BYTES = 512 * 1024**2
 
-#: What the name of a file ends with that is set aside because it is damaged.
-ASIDE = ".damaged"
+#: The folder in that of a spool where messages wait that take long to store.
+SLOW = "slow"
 
 _STATE = "state"
 _OLD_FILE = "spool.sqlite"  # of a version before the first release
@@ -59,29 +59,6 @@ class Waiting(NamedTuple):
 
     messages: int
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Messages that waited and cannot be read.
-
-    Attributes:
-        missing: how many.
-        file: where the rest of them is kept; None if their file is gone.
-    """
-
-    missing: int
-    file: Path | None
-
-    def __str__(self) -> str:
-        if self.file is None:
-            return (
-                f"Messages that waited in the spool are lost ({self.missing}): their file is gone."
-            )
-        return (
-            f"A file of the spool was damaged: {self.missing} of its messages cannot be read. The "
-            f"others are stored. It is kept as {self.file}."
-        )
 
 
 class _Opened(NamedTuple):
@@ -119,6 +96,11 @@ class Spool:
         """Whether there is a spool in a folder."""
         has_file = any((folder / name).is_file() for name in (_STATE, _OLD_FILE))
         return has_file or (folder.is_dir() and bool(Segment.all_in(folder)))
+
+    @property
+    def slow(self) -> Self:
+        """A spool in a folder of this one, for messages that take long to store."""
+        return type(self)(self.folder / SLOW, self._max_bytes, self._min_free_bytes)
 
     def require_room(self) -> None:
         """Make sure that messages can be put in.
@@ -269,7 +251,7 @@ class Spool:
                 os.fdatasync(opened.descriptor)
         for segment in done:
             if segment.name == state.reading and state.missing:
-                loss = Loss(state.missing, _set_aside(segment.file))
+                loss = Loss(state.missing, set_aside(segment.file))
             else:
                 with contextlib.suppress(OSError):
                     segment.file.unlink()
@@ -334,12 +316,3 @@ class Spool:
                 f"The spool in {self.folder} cannot be used: {error.strerror}. {SPOOL_DIR_KEY} in "
                 "the fedmsg configuration can name another folder that this user can write to."
             ) from error
-
-
-def _set_aside(file: Path) -> Path:
-    aside = file.with_name(f"{file.stem}{ASIDE}")
-    try:
-        file.rename(aside)
-    except OSError:
-        return file
-    return aside
