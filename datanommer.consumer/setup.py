@@ -17,6 +17,7 @@ setup(
         # consumers: fedmsg.consumers imports psutil. commands: fedmsg-hub, -relay and -logger.
         "fedmsg[consumers,commands]",
         "moksha.hub==1.5.17",
+        "requests",
     ],
     extras_require={
         # For a STOMP broker with TLS: tells whether a certificate is the broker's.

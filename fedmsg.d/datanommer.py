@@ -61,8 +61,8 @@ config = {
     # How many threads store messages. More than one gains nothing, and loses the order.
     # "moksha.workers_per_consumer": 1,
     #
-    # Where the hub notes the last message that it took, and where it then fetches those that it
-    # missed while it was down. With these it stores a tenth as fast: the note is a file.
+    # Where the hub notes how far it is (twice a batch), and where it then fetches what it missed
+    # while it was down (docs/nothing-is-lost.rst). Each hub needs a folder of its own.
     # "status_directory": "/var/run/fedmsg/status",
     # "datagrepper_url": "https://apps.example.com/datagrepper/raw",
     #

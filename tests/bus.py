@@ -166,9 +166,9 @@ class Bus:
         relay.wait_until_it_says("Running the MokshaHub reactor")
         return relay
 
-    def start_hub(self) -> Daemon:
+    def start_hub(self, *arguments: str) -> Daemon:
         """A hub that has subscribed, and so misses nothing that is published from here on."""
-        hub = self.start("fedmsg-hub")
+        hub = self.start("fedmsg-hub", *arguments)
         eventually(
             lambda: self.publisher.has_new_subscriber(0) or not hub.is_alive, "a subscription"
         )

@@ -84,3 +84,10 @@ def without(message: dict[str, Any], *keys: str) -> dict[str, Any]:
     """The envelope with some keys of its body left out."""
     body = {key: value for key, value in message["body"].items() if key not in keys}
     return {**message, "body": body}
+
+
+def given(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as datagrepper gives it, from an archive of the classic line."""
+    nulls = ("certificate", "crypto", "signature", "source_name", "source_version", "username")
+    body = {"headers": {}, "i": 0, "msg": None, **dict.fromkeys(nulls), **message["body"]}
+    return {**body, "timestamp": float(body["timestamp"])}

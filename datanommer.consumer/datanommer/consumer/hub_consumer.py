@@ -9,19 +9,19 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
 from twisted.internet.defer import Deferred, DeferredList
 
-from datanommer.consumer import connection, settings, shutdown
+from datanommer.consumer import backlog, connection, settings, shutdown
 from datanommer.consumer.writer import Writer
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
 from datanommer.models.envelopes import users_and_packages
-from datanommer.models.errors import ConfigurationError, DatanommerError, NotStorable
+from datanommer.models.errors import ConfigurationError, DatanommerError
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.folder import configured_spool
@@ -70,12 +70,15 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             return
         try:
             self._prepare(hub)
-            super().__init__(hub)  # subscribes, so it comes after all that may fail
+            with backlog.withheld(hub.config):
+                super().__init__(hub)  # subscribes, so it comes after all that may fail
             self._roads.append(ZeroMQ(hub, self.topic, self._consume))
             # Nobody uses moksha's own queue before the reactor runs. This one takes a tenth of the
             # time, and a signal handler may read its size at any moment.
             self.incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
             shutdown.prepare(self)
+            if self._missed:
+                self._missed.start()
             # The objects of now stay until the end. Python need not look through them again and
             # again for garbage.
             gc.collect()
@@ -99,6 +102,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         # Here, and not with the first message: several worker threads would race for it.
         users_and_packages.configure(config)
         self._roads = self._take_over_stomp(config)
+        self._missed = backlog.configured(config, type(self).__name__, self.topic, self._keep)
         spool = configured_spool(config)
         replay = Replay.configured(config)
         engine, error = connection.connect(config, log)
@@ -201,29 +205,23 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         return [Received.of(message) for message in messages]
 
     def batch_begins(self, received: Sequence[Received], /) -> None:
-        """Let fedmsg write the first message of a batch to its status file.
+        """Write the first message of a batch to the status file.
 
-        After a crash, fedmsg fetches all messages from that one on again.
+        After a crash, all messages from that one on are fetched again.
         """
-        self._note(self.pre_consume, received[0])
+        if self._missed:
+            self._missed.note("pre", received[0])
 
     def batch_ends(
         self, received: Sequence[Received], seconds: float, *, in_database: bool
     ) -> None:
-        """Let moksha note how long each message took, and fedmsg the last one that was stored."""
-        if in_database:
-            self._note(self.post_consume, received[-1])
+        """Let moksha note how long each message took, and the status file the last one stored."""
+        if in_database and self._missed:
+            self._missed.note("post", received[-1])
         self._times.extend([seconds / len(received)] * len(received))
 
-    def _note(self, note: Callable[[dict[str, Any]], None], received: Received) -> None:
-        if not self.status_filename:
-            return
-        try:
-            note(received.envelope())
-        except NotStorable:
-            pass  # fedmsg could not read the file, either
-        except Exception as error:  # noqa: BLE001  moksha would log the whole message
-            log.error("The status file cannot be written: %s", error)  # noqa: TRY400
+    def _keep(self, messages: Sequence[Received]) -> None:
+        self._writer.write(messages)
 
     def consume(self, message: Any) -> None:
         """Keep one message.
@@ -262,9 +260,11 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def finish(self) -> None:
         """Keep all that was received, and end."""
         self.stop()
+        if self._missed:
+            self._missed.close()
         for _ in range(self._workers):
             self._ended.acquire()
-        # A thread of fedmsg may still have fetched messages from datagrepper.
+        # The reactor may have taken one from the bus meanwhile.
         messages = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
         self._writer.write(self._receive([each for each in messages if each is not _END]))
         self._writer.close()

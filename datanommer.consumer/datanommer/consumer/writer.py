@@ -251,8 +251,8 @@ class Writer:
             )
         else:
             log.warning(
-                "%s messages cannot be stored, and the spool takes no more: %s. The broker brings "
-                "them again.",
+                "%s messages cannot be stored, and the spool takes no more: %s. They are delivered "
+                "or fetched again.",
                 len(received),
                 reason,
             )

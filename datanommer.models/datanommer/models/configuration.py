@@ -24,7 +24,10 @@ SPOOL_MIN_FREE_BYTES_KEY = "datanommer.spool_min_free_bytes"
 REPLAY_SECONDS_KEY = "datanommer.replay_seconds"
 REPLAY_MAX_BYTES_KEY = "datanommer.replay_max_bytes"
 STOMP_VHOST_KEY = "datanommer.stomp_vhost"
-SIGNATURES_KEY = "validate_signatures"  # fedmsg's own
+# fedmsg's own.
+SIGNATURES_KEY = "validate_signatures"
+STATUS_DIRECTORY_KEY = "status_directory"
+DATAGREPPER_URL_KEY = "datagrepper_url"
 
 #: Where fedmsg looks for its configuration, in words (source: fedmsg.config, fedmsg 1.1.7).
 SEARCHED_FILES = (

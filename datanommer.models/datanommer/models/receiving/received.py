@@ -63,7 +63,7 @@ class Received:
 
         Args:
             handed_over: an object with `topic` and the text of a `body` (ZeroMQ), an envelope
-                whose body was read already (what fedmsg fetches from datagrepper), or what is
+                whose body was read already (what is fetched from datagrepper), or what is
                 received already.
         """
         if isinstance(handed_over, cls):
