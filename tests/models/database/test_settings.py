@@ -118,3 +118,16 @@ def test_a_value_that_postgresql_refuses_is_told(database: str, run: Run) -> Non
     assert result.returncode == 1
     assert 'invalid value for parameter "lock_timeout": "soon"' in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("query", ["", "target_session_attrs=read-write"])
+def test_the_second_host_is_used_where_the_first_is_down(
+    database: str, run: Run, query: str
+) -> None:
+    url = sa.make_url(database)
+    host = urllib.parse.quote(str(url.host or url.query["host"]), safe="")
+    port = url.port or url.query["port"]
+    several = f"postgresql://{url.username}@127.0.0.1:1,{host}:{port}/{url.database}?{query}"
+    for command in ("create-db", "stats", "dump"):
+        result = run(f"datanommer-{command}", "--url", several)
+        assert result.returncode == 0, result.stderr

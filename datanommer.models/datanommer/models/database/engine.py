@@ -60,9 +60,11 @@ def create_engine(
         url = embedded.start(folder)
     parsed = parse(url)
     in_url = transaction_settings.parse(" ".join(parsed.normalized_query.get("options", ())))
+    hosts = str(parsed.get_dialect()().create_connect_args(parsed)[1].get("host", ""))
     # The same names in the URL take precedence, but for the options.
     arguments = {
-        "connect_timeout": connect_timeout,
+        # libpq applies it to each host.
+        "connect_timeout": max(connect_timeout // len(hosts.split(",")), 1),
         "application_name": "datanommer",
         **_KEEPALIVES,
     }
