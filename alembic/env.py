@@ -61,6 +61,7 @@ def _run(connection: sa.Connection) -> None:
     with connection.begin():
         if destination is not None:  # of alembic stamp; the others change nothing
             _lock(connection)
+            _require_primary(connection)
         _revisions()
         context.run_migrations()
 
@@ -86,6 +87,9 @@ def _migrate(connection: sa.Connection, destination: str) -> None:
                 _require_a_step_left(destination, revisions, context.script)
                 _require_a_way_back(destination, revisions, context.script)
                 steps = list(plan(revisions, migration))
+                # On a standby, a program may make sure that the database is at head.
+                if steps:
+                    _require_primary(connection)
             steps = _left(steps, revisions)
             context.run_migrations()
         steps = steps[1:]
@@ -159,6 +163,14 @@ def _require_a_way_back(
     for step in steps:
         if refusal := getattr(step.module, "NO_WAY_BACK", None):
             raise CommandError(refusal)
+
+
+def _require_primary(connection: sa.Connection) -> None:
+    if connection.scalar(sa.select(sa.func.pg_is_in_recovery())):
+        raise CommandError(
+            "The database is a standby, which takes no changes. Migrate its primary instead: the "
+            "standby follows."
+        )
 
 
 def _run_from_the_shell() -> None:

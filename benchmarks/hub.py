@@ -23,6 +23,7 @@ from benchmarks.measure import ROOT, Figure, alternate, percentile
 from benchmarks.setting import Setting
 from bus import Bus as LocalBus
 from certificates import Authority
+from datanommer.models.configuration import REPLAY_SECONDS_KEY
 from datanommer.models.spooling.spool import Spool
 
 #: The key of the configuration that names the file which says how many messages came so far.
@@ -36,6 +37,7 @@ BODY_BYTES = 656
 _FLOOD = 20_000
 _CLASSIC_FLOOD = 1_000
 _PATIENCE = 120  # seconds
+_REPLAY_SECONDS = 60
 _POLL = 0.01  # seconds
 _RATE = 10  # messages a second of a quiet bus
 _QUIET_MESSAGES = 300
@@ -56,7 +58,7 @@ _NOTIFY = """
 def throughput(setting: Setting) -> Iterator[Figure]:
     """Messages a second of a flood, over those of a consumer that does nothing."""
     rounds = setting.rounds
-    unknown = small_bus(rounds * _FLOOD, UNKNOWN)
+    unknown = small_bus(2 * rounds * _FLOOD, UNKNOWN)
     fedora = small_bus(rounds * _FLOOD, FEDORA, seed=1)
     with contextlib.ExitStack() as stack:
         url, classic_url = (
@@ -64,16 +66,20 @@ def throughput(setting: Setting) -> Iterator[Figure]:
         )
         classic.make(classic_url)
         ours = stack.enter_context(_hub({"datanommer.sqlalchemy.url": url}))
+        replay = {REPLAY_SECONDS_KEY: _REPLAY_SECONDS}
+        replaying = stack.enter_context(_hub({"datanommer.sqlalchemy.url": url, **replay}))
         no_op = stack.enter_context(_counting_hub("NoOp", _FLOOD))
         classic_one = stack.enter_context(
             _counting_hub("Classic", _CLASSIC_FLOOD, **{CLASSIC_KEY: classic_url})
         )
         stored = stack.enter_context(counter(url))
+        slices = _slices(unknown, _FLOOD)
         rates = alternate(
             rounds,
             {
                 "no-op": _flood(no_op, _slices(unknown, _FLOOD), no_op.count),
-                "ours": _flood(ours, _slices(unknown, _FLOOD), stored),
+                "ours": _flood(ours, slices, stored),
+                "replaying": _flood(replaying, slices, stored),
                 "fedora": _flood(ours, _slices(fedora, _FLOOD), stored),
                 "classic": _flood(classic_one, _slices(unknown, _CLASSIC_FLOOD), classic_one.count),
             },
@@ -84,6 +90,10 @@ def throughput(setting: Setting) -> Iterator[Figure]:
     yield Figure(what, rates["ours"], "messages/s", peer, bare, at_least=0.6)
     yield Figure(
         what, rates["ours"], "messages/s", "the classic way", rates["classic"], at_least=20
+    )
+    yield Figure(
+        f"{what}, with {REPLAY_SECONDS_KEY}",
+        *(rates["replaying"], "messages/s", "the same without it", rates["ours"]),
     )
     yield Figure(
         f"{what}, known to fedmsg_meta_fedora_infrastructure",

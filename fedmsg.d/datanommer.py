@@ -24,6 +24,11 @@ config = {
     # "datanommer.spool_max_bytes": 10 * 1024**3,
     # "datanommer.spool_min_free_bytes": 512 * 1024**2,
     #
+    # For a server with an asynchronous standby: for how many seconds a copy of what is stored stays
+    # on disk, to be stored again where the standby takes over, and the most that copies may take.
+    # "datanommer.replay_seconds": 60,
+    # "datanommer.replay_max_bytes": 1024**3,
+    #
     # A broker that speaks STOMP, in place of ZeroMQ (docs/stomp.rst). The queue is the hub's own;
     # RabbitMQ wants to know its virtual host.
     # "zmq_enabled": False,

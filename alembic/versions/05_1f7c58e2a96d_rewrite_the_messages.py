@@ -145,7 +145,6 @@ def upgrade() -> None:
     Rewriting(total).run()
     for naming in NAMINGS:
         _say_what_is_left(cursor, naming)
-        cursor.execute(f"DROP INDEX {_index(naming)}")
     cursor.execute(
         "SELECT setval(pg_get_serial_sequence('messages', 'id'), max(id)) FROM classic_messages "
         "HAVING max(id) > 0"
@@ -159,13 +158,16 @@ def upgrade() -> None:
 def downgrade() -> None:
     connection = op.get_bind()
     if connection.exec_driver_sql(
-        "SELECT FROM messages WHERE stored_at IS NOT NULL UNION ALL "
-        "SELECT FROM rejected WHERE kind <> 'classic' LIMIT 1"
+        "SELECT 1 FROM messages WHERE stored_at IS NOT NULL UNION ALL "
+        "SELECT 1 FROM rejected WHERE kind <> 'classic' LIMIT 1"
     ).first():
         raise CommandError(
             "There are messages that came after the upgrade, and this downgrade would drop them. "
             "Take them along with datanommer-dump, and delete them first."
         )
+    # Not by the upgrade: at its end, anyone who reads these tables would undo all of it.
+    for naming in NAMINGS:
+        op.execute(f"DROP INDEX IF EXISTS {_index(naming)}")
     # The classic tables still have it all.
     op.execute(
         "TRUNCATE messages, user_messages, package_messages, users, packages, certificates, "

@@ -27,9 +27,11 @@ from envelopes import BODHI_MSG, bridged, line
 from faults import fault
 from faults.proxy import Proxy
 from faults.scene import Database
-from faults.server import Server, free_port
+from faults.server import Server
+from postgres import Primary, free_port
 from rabbitmq import ADDRESS, CALLBACK, Broker
 from shell import ROOT, Run, script
+from standby import Standby
 
 #: The message of the document that describes the messages of scripts.
 TEST_MESSAGE = {
@@ -360,6 +362,26 @@ class TestStart:
         with contextlib.closing(Archive(empty_database)) as archive:
             eventually(lambda: contents(archive) == sent, "all messages")
         consumer.wait_until_it_says("The database takes messages again")
+
+    def test_on_a_standby_messages_wait_in_their_queue_until_it_is_promoted(
+        self, broker: Broker, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with (
+            contextlib.closing(Primary()) as primary,
+            contextlib.closing(Standby(primary)) as standby,
+        ):
+            name = primary.create_database()
+            standby.wait_for_replay()
+            monkeypatch.setenv(URL_VARIABLE, standby.url(name))
+            consumer = start()
+            sent = send(broker, 3)
+            consumer.wait_until_it_says("They wait in their queue")
+            assert "is a standby, which takes no changes" in consumer.log
+            primary.stop(immediately=True)
+            standby.promote()
+            with contextlib.closing(Archive(standby.url(name))) as archive:
+                eventually(lambda: contents(archive) == sent, "all messages")
+            consumer.wait_until_it_says("The database takes messages again")
 
     def test_the_sample_configuration_works_but_for_its_names(
         self, broker: Broker, archive: Archive, tmp_path: Path

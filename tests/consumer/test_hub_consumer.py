@@ -320,6 +320,7 @@ def test_the_monitoring_socket_tells_what_became_of_the_messages(
         "invalid": 0,
         "spooled": 0,
         "waiting": 0,
+        "replayed": 0,
         "lost": 0,
     }
 
@@ -566,7 +567,7 @@ def test_a_folder_of_the_spool_that_goes_is_made_again_and_what_was_in_it_counte
     hub = bus.start_hub()
     hub.wait_until_it_says("Messages go into the database again")
     assert "CRITICAL" in hub.log
-    assert "5 messages that waited in the spool are lost: their file is gone" in hub.log
+    assert "Messages that waited in the spool are lost (5): their file is gone" in hub.log
     assert "all that waited is stored" not in hub.log
     found = [each.msg_id for each in archive.messages()]
     assert found == [each["body"]["msg_id"] for each in kept]

@@ -23,6 +23,7 @@ from tls import Terminator
 
 QUEUE = "/queue/Consumer.datanommer.test.VirtualTopic.eng.>"
 TOPIC = "/topic/VirtualTopic.eng.brew.build.complete"
+NOWHERE = "postgresql://somebody@127.0.0.1:1/nowhere"
 
 Start = Callable[..., Daemon]
 
@@ -157,8 +158,7 @@ def test_a_message_is_acknowledged_once_it_is_stored(
 def test_a_message_is_acknowledged_once_it_waits_in_the_spool(
     broker: Broker, start: Start, archive: Archive, database: str, is_blocking: bool
 ) -> None:
-    nowhere = "postgresql://somebody@127.0.0.1:1/nowhere"
-    bus_url = {"datanommer.sqlalchemy.url": nowhere, "moksha.blocking_mode": is_blocking}
+    bus_url = {"datanommer.sqlalchemy.url": NOWHERE, "moksha.blocking_mode": is_blocking}
     hub = start(**bus_url)
     for number in range(5):
         broker.send(TOPIC, f"{number}".encode())
@@ -192,6 +192,24 @@ def test_what_is_not_signed_is_refused_and_does_not_come_again(
     eventually(lambda: broker.nacked == [1], "a NACK")
     assert broker.waiting == 0
     assert (archive.messages(), archive.rejected()) == ([], [])
+
+
+def test_what_is_not_signed_is_refused_at_the_end_too(
+    broker: Broker, start: Start, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    authority.issue("shell.test")
+    nowhere = {"datanommer.sqlalchemy.url": NOWHERE, "datanommer.spool_max_bytes": 1}
+    hub = start(**authority.config, **nowhere)
+    signed = authority.sign(envelope(TOPIC), "shell.test")
+    broker.send(TOPIC, json.dumps(signed["body"]).encode())
+    hub.wait_until_it_says("Messages wait in memory alone")
+    for _ in range(3):
+        broker.send(TOPIC, b"unsigned")
+    hub.send(signal.SIGTERM)
+    assert hub.exit_code() == 0
+    assert (broker.acknowledged, broker.nacked) == ([], [2, 3, 4]), hub.log
+    assert hub.log.count("Refused: ") == 3
 
 
 @pytest.mark.parametrize("style", ["rabbitmq", "activemq"])

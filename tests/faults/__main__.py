@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the modules of the test
 from bus import Bus
 
 from . import fault, spool_fault
+from .failover import Failover
 from .fault import FAULTS, Fault
 from .roads import ROADS, Road, RoadFault
 from .scene import Database, Scene
@@ -33,6 +34,7 @@ _LONGEST_END = 10.0  # seconds
 #: Seconds after which nothing is in the memory of a hub alone, whatever the database does: what a
 #: kill would cost otherwise is measured by `losses`.
 _SETTLED = 8.0
+_BATCH_SIZE = 1000  # of a hub, unless its configuration says otherwise
 _NUMBERS = ("published", "stored", "rejected", "spooled", "duplicates", "lost", "told", "invented")
 
 
@@ -73,7 +75,7 @@ class Schedule:
                 scene.stream.stop()
                 scene.wait_until_stored()
                 verdict = scene.judge()
-                if not verdict.is_told or verdict.spooled:
+                if not verdict.is_told(_BATCH_SIZE) or verdict.spooled:
                     sys.stderr.write(scene.hub.log)
                 return verdict
 
@@ -140,6 +142,7 @@ def main() -> int:
     parser.add_argument("--road", choices=ROADS, default="zeromq", help="how messages come")
     parser.add_argument("--seed", type=int, default=0, help="of the first schedule")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long new ones begin")
+    parser.add_argument("--failover", action="store_true", help="a standby takes over, no more")
     given = parser.parse_args()
     road, why_not = ROADS[given.road]
     if reason := why_not():
@@ -147,12 +150,12 @@ def main() -> int:
     end = time.monotonic() + given.minutes * 60
     totals = dict.fromkeys(_NUMBERS, 0)
     seed, longest_end, has_harmed = given.seed, 0.0, False
-    with _server() as (server, faults):
+    with _schedules(road, is_failover=given.failover) as make:
         while time.monotonic() < end:
-            schedule = Schedule(server, faults, road, seed)
+            schedule = make(seed=seed)
             verdict = schedule.run()
             _say(f"{'; '.join(schedule.events)}: {verdict}")
-            has_harmed |= not verdict.is_told or verdict.spooled > 0
+            has_harmed |= not verdict.is_told(_BATCH_SIZE) or verdict.spooled > 0
             for name in _NUMBERS:
                 totals[name] += getattr(verdict, name)
             longest_end = max(longest_end, schedule.longest_end)
@@ -160,6 +163,18 @@ def main() -> int:
     told = ", ".join(f"{name} {number}" for name, number in totals.items())
     _say(f"{seed - given.seed} schedules: {told}; the longest end took {longest_end:.1f} s")
     return 1 if has_harmed or longest_end > _LONGEST_END else 0
+
+
+@contextlib.contextmanager
+def _schedules(
+    road: Callable[[Bus], Road], *, is_failover: bool
+) -> Iterator[Callable[..., Schedule | Failover]]:
+    """What makes a schedule with a `seed`."""
+    if is_failover:
+        yield partial(Failover, road)
+        return
+    with _server() as (server, faults):
+        yield partial(Schedule, server, faults, road)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ _RECOVERY = 60
 #: What a hub says of messages that are lost.
 _LOSSES = (
     r"(\d+) of its messages cannot be read",
-    r"(\d+) messages that waited in the spool are lost",
+    r"Messages that waited in the spool are lost \((\d+)\)",
     r"Lost (\d+) messages at the end",
 )
 #: The size in MiB of a disk that only the spool is on.
@@ -148,9 +148,10 @@ class Scene:
         happens(have_come, _RECOVERY)
 
     def count_spooled(self) -> int:
-        if not Spool.exists(self.spool):
-            return 0
-        return Spool(self.spool).waiting().messages
+        spool = Spool(self.spool)
+        return sum(
+            each.waiting().messages for each in (spool, spool.slow) if Spool.exists(each.folder)
+        )
 
     def told(self) -> int:
         """How many messages are lost, by what the hubs have told."""
@@ -167,7 +168,8 @@ class Scene:
         if only_received:
             received = self.received()
             published = [each for each in published if each["body"]["msg_id"] in received]
-        return judge(published, self.database.own_url, [self.spool], self.told())
+        spools = [self.spool, Spool(self.spool).slow.folder]
+        return judge(published, self.database.own_url, spools, self.told())
 
     def close(self) -> None:
         self.stream.stop()

@@ -246,6 +246,10 @@ def test_a_hub_that_is_told_to_end_under_a_flood_keeps_all_that_it_received(
         eventually(lambda: len(scene.received()) > 1000, "the flood to arrive")
         assert scene.stop_hub(number) < LONGEST_END, scene.hub.log
     _require_all_received_kept(scene)
+    # The hub has cut its work with the database itself, which is nobody's fault.
+    if what is None:
+        assert "does not take messages" not in scene.hub.log
+        assert "messages wait in the spool: " not in scene.hub.log
 
 
 @pytest.mark.parametrize("is_blocking", [False, True])
@@ -410,7 +414,7 @@ def test_what_can_be_read_of_a_spool_is_stored_and_the_rest_is_told(
     scene.stream.stop()
     scene.wait_until_stored()
     verdict = scene.judge()
-    assert verdict.is_told, (str(verdict), scene.hub.log)
+    assert verdict.is_told(), (str(verdict), scene.hub.log)
     assert (verdict.spooled, verdict.misplaced) == (0, 0), (str(verdict), scene.hub.log)
     assert (verdict.lost > 0) == ("all that waited is stored" not in scene.hub.log)
     good = envelope()

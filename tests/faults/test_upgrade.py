@@ -39,8 +39,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def upgrade(scene: Scene, run: Run) -> bool:
     """Run one step, as an admin does; False if there is none left."""
+    return migrate(scene, run, "upgrade", "+1")
+
+
+def migrate(scene: Scene, run: Run, *arguments: str) -> bool:
     url = f"url={scene.database.url}"
-    done = run("alembic", "-x", url, "upgrade", "+1", cwd=INI.parent)
+    done = run("alembic", "-x", url, *arguments, cwd=INI.parent)
     assert done.returncode == 0 or "fully upgraded" in done.stderr, done.stderr
     return done.returncode == 0
 
@@ -106,3 +110,20 @@ def test_a_hub_that_starts_at_any_revision_hears_and_spools(scene: Scene, run: R
     scene.start_hub()
     scene.stream.publish(10)
     require_all_stored(scene, 100)
+
+
+def test_a_hub_loses_nothing_while_its_database_is_downgraded_and_upgraded_again(
+    scene: Scene, run: Run
+) -> None:
+    assert migrate(scene, run, "upgrade", "head")
+    hub = scene.start_hub()
+    scene.stream.start(RATE)
+    assert migrate(scene, run, "downgrade", "d05b3e817f42")
+    assert scene.wait_until_spooling()
+    assert migrate(scene, run, "upgrade", "head")
+    scene.stream.stop()
+    require_all_stored(scene, 0)
+    assert hub.is_alive
+    assert "Traceback" not in hub.log
+    topics = classic.execute(scene.database.own_url, "SELECT sum(messages) FROM topics")
+    assert topics == [(len(scene.stream.published),)]

@@ -27,7 +27,7 @@ from datanommer import models
 from datanommer.models import embedded, tables
 from datanommer.models.database import migrations
 from datanommer.models.database.engine import create_engine
-from datanommer.models.database.inventory import HEAD, OWN_TABLES
+from datanommer.models.database.inventory import HEAD
 from datanommer.models.errors import DatabaseUnavailable, NotAtHead
 
 INI = Path(models.__file__).with_name("alembic.ini")
@@ -95,24 +95,6 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
 def fill(url):
     add(url, [{"msg_id": msg_id, **row} for msg_id, row in CARRIED.items()])
     add(url, [{"msg_id": msg_id, **row} for msg_id, (row, _) in REJECTED.items()])
-
-
-@pytest.fixture
-def engine(empty_database):
-    engine = create_engine(empty_database)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def alembic(run, empty_database):
-    """Run alembic on the empty database, as from a shell."""
-
-    def alembic(*arguments, url=empty_database, **options):
-        where = ["-x", f"url={url}"] if url else []
-        return run("alembic", "-c", str(INI), *where, *arguments, **options)
-
-    return alembic
 
 
 def revision(url):
@@ -517,66 +499,6 @@ def test_an_empty_database_is_told_from_one_that_is_behind(engine):
     migrations.require_head(engine)
 
 
-def test_the_tables_that_are_looked_for_are_those_of_the_models():
-    assert {table.name for table in tables.metadata.tables.values()} == OWN_TABLES
-
-
-@pytest.mark.parametrize("table", ["topics", "messages"])
-def test_a_table_that_is_gone_is_told(alembic, run, engine, empty_database, table):
-    migrations.upgrade(engine)
-    execute(empty_database, f"DROP TABLE {table} CASCADE")
-    for result in (
-        run("datanommer-create-db", "--url", empty_database),
-        run("datanommer-latest", "--url", empty_database),
-        alembic("upgrade", "head"),
-    ):
-        assert result.returncode != 0
-        assert f"these tables are gone: {table}. Restore the database" in result.stderr
-        assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("revision", [HEAD, "57be773be52b"])
-def test_a_revision_without_any_table_is_told(alembic, run, engine, empty_database, revision):
-    migrations.upgrade(engine, revision)
-    execute(empty_database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    execute(empty_database, "CREATE TABLE alembic_version (version_num varchar(32) NOT NULL)")
-    execute(empty_database, f"INSERT INTO alembic_version VALUES ('{revision}')")
-    for result in (run("datanommer-create-db", "--url", empty_database), alembic("upgrade", "+1")):
-        assert result.returncode != 0
-        assert "Restore the database from a backup" in result.stderr
-
-
-@pytest.mark.parametrize("is_gone", [True, False])
-def test_tables_at_head_without_a_revision_are_recognised_and_can_be_stamped(
-    alembic, run, engine, empty_database, is_gone
-):
-    migrations.upgrade(engine)
-    gone = "DROP TABLE alembic_version" if is_gone else "DELETE FROM alembic_version"
-    execute(empty_database, gone)
-    for result in (
-        run("datanommer-create-db", "--url", empty_database),
-        run("datanommer-latest", "--url", empty_database),
-        alembic("upgrade", "+1"),
-    ):
-        assert result.returncode != 0
-        assert f"type: alembic stamp {HEAD}" in result.stderr
-    assert alembic("stamp", HEAD).returncode == 0
-    assert alembic("check").returncode == 0
-    migrations.require_head(engine)
-
-
-def test_tables_of_another_program_are_not_taken_for_an_old_archive(run, engine, empty_database):
-    execute(empty_database, "CREATE TABLE messages (id int, body text)")
-    with pytest.raises(NotAtHead, match=r"tables of another program .*: messages"):
-        migrations.require_head(engine)
-    assert run("datanommer-create-db", "--url", empty_database).returncode == 1
-
-
-def test_a_classic_database_without_a_revision_is_behind_and_not_empty(engine, empty_database):
-    make(empty_database, "created")
-    assert migrations.examine(engine) == (None, STEPS, False)
-
-
 def test_a_server_that_is_away_is_told_in_its_words_and_without_the_password():
     engine = create_engine("postgresql://u:secret@127.0.0.1:2/away")
     with pytest.raises(
@@ -713,6 +635,37 @@ def test_a_classic_database_comes_back_unchanged_before_its_tables_are_dropped(
     assert "is not empty" in refused.stderr
     migrations.upgrade(engine)
     assert execute(empty_database, "SELECT count(*) FROM messages") == [(len(CARRIED),)]
+
+
+def test_who_reads_the_classic_tables_does_not_stop_the_rewriting(engine, empty_database):
+    make(empty_database)
+    fill(empty_database)
+    migrations.upgrade(engine, "b36a9e0d74c1")
+    with engine.connect() as reader:
+        for table in ("messages", "user_messages", "package_messages"):
+            reader.exec_driver_sql(f"SELECT 1 FROM classic_{table}").all()
+        migrations.upgrade(engine, REWRITING)
+    assert revision(empty_database) == [REWRITING]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "UPDATE messages SET stored_at = now() WHERE msg_id = '2013-a'",
+        "INSERT INTO rejected (kind, reason, raw, sha256) VALUES ('invalid', 'x', 'x', 'x')",
+    ],
+)
+def test_what_came_after_the_rewriting_is_not_dropped_on_the_way_back(
+    engine, alembic, empty_database, later
+):
+    make(empty_database)
+    add(empty_database, [{"msg_id": "2013-a"}])
+    migrations.upgrade(engine, REWRITING)
+    execute(empty_database, later)
+    refused = alembic("downgrade", "-1")
+    assert refused.returncode != 0
+    assert "Take them along with datanommer-dump" in refused.stderr
+    assert execute(empty_database, "SELECT msg_id FROM messages") == [("2013-a",)]
 
 
 def test_an_empty_classic_database_can_be_taken_back_to_nothing(engine, alembic):

@@ -25,6 +25,10 @@ _CANCELLED = (
     "If the statement took longer than the statement_timeout of the session, raise that in the "
     "URL (?options=-c statement_timeout=10min), or with ALTER ROLE ... SET statement_timeout."
 )
+_CONFLICT = (
+    "On a standby, reading for long conflicts with what the primary removes: ask the primary, or "
+    "raise max_standby_streaming_delay on the standby, or set hot_standby_feedback = on there."
+)
 
 
 class Command(click.Command):
@@ -97,6 +101,9 @@ def _database_failure(error: Exception) -> tuple[str, int] | None:
         return _LOCKED, _UNAVAILABLE
     if isinstance(cause, psycopg2.errors.QueryCanceled):
         return f"The database ended a statement: {reason(error)}. {_CANCELLED}", _UNAVAILABLE
+    # Commands that write try again after it themselves; to those that read, a standby says it.
+    if isinstance(cause, psycopg2.errors.SerializationFailure):
+        return f"The database ended a statement: {reason(error)}. {_CONFLICT}", _UNAVAILABLE
     if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
         return f"The database does not answer: {reason(error)}", _UNAVAILABLE
     return f"The database refused: {reason(error)}", 1

@@ -12,7 +12,7 @@ import click
 
 from datanommer.commands import json_stream
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.options import InputFile, files_argument, with_database
+from datanommer.commands.options import InputFile, files_argument, with_database_to_change
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _BATCH_SIZE = 2000
 
 @click.command(cls=Command)
 @files_argument
-@with_database
+@with_database_to_change
 def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     """Load messages from files, or from standard input.
 
@@ -33,7 +33,7 @@ def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     fedora-messaging publish and record: as one JSON list or one object after the other.
     Messages that are in the database already count as duplicates, so a load can be repeated.
     """
-    from datanommer.models.storing.batch import Batch, Counts, store
+    from datanommer.models.storing.batch import Batch, Counts, split, store
     from datanommer.models.storing.pipeline import Pipeline, switch_threads_often
 
     inputs = files or (InputFile().convert("-", None, None),)
@@ -46,28 +46,10 @@ def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     switch_threads_often()
     try:
         with Pipeline(add) as pipeline:
-            for items in _batches(_items(inputs)):
+            for items in split(_items(inputs), _BATCH_SIZE):
                 pipeline.begin(Batch.of(items))
     finally:
         click.echo(str(counts))
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    from datanommer.models.storing.batch import BATCH_BYTES
-
-    batch = []
-    size = 0
-    try:
-        for item in items:
-            batch.append(item)
-            size += item.size
-            if len(batch) == _BATCH_SIZE or size >= BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    except json_stream.NotJSON:
-        yield batch  # the messages before the error are good
-        raise
-    yield batch
 
 
 def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Item]:

@@ -60,20 +60,37 @@ def database_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of `database_options`, and run it with the engine they lead to."""
+    return _connected(function, for_writing=False)
 
+
+def with_database_to_change(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same as `with_database` for a command that changes something, so not on a standby."""
+    return _connected(function, for_writing=True)
+
+
+def _connected(function: Callable[..., Any], *, for_writing: bool) -> Callable[..., Any]:
     @database_options
     @functools.wraps(function)
     def connected(url: str | None, config_filename: str | None, **rest: Any) -> Any:
-        return function(engine=connect(url, config_filename), **rest)
+        engine = connect(url, config_filename, for_writing=for_writing)
+        return function(engine=engine, **rest)
 
     return connected
 
 
-def connect(url: str | None, config_filename: str | None) -> sa.Engine:
+def connect(
+    url: str | None, config_filename: str | None, *, for_writing: bool = False
+) -> sa.Engine:
     """The engine of the database that the options lead to.
 
+    Args:
+        url: ``--url``.
+        config_filename: ``--config-filename``.
+        for_writing: whether the command changes something.
+
     Raises:
-        DatanommerError: there is no database, it does not answer, or it is not at head.
+        DatanommerError: there is no database, it does not answer, it is not at head, or it is a
+            standby and the command changes something.
     """
     from datanommer.models.database import engine as engines
     from datanommer.models.database import location, migrations
@@ -84,7 +101,7 @@ def connect(url: str | None, config_filename: str | None) -> sa.Engine:
     if database.is_default:
         click.echo(f"Using the embedded database {location.describe(database.url)}.", err=True)
     engine = engines.create_engine(database.url, settings=engines.COMMAND_TIMEOUTS)
-    migrations.require_head(engine)
+    migrations.require_head(engine, for_writing=for_writing)
     users_and_packages.configure_from(config_filename)
     return engine
 

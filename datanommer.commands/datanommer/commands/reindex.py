@@ -11,7 +11,7 @@ import click
 
 from datanommer.commands.exit_codes import Command
 from datanommer.commands.formatting import format_counts
-from datanommer.commands.options import filter_options, with_database
+from datanommer.commands.options import filter_options, with_database_to_change
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_LINES = 5
 
 @click.command(cls=Command)
 @filter_options
-@with_database
+@with_database_to_change
 def main(
     engine: sa.Engine,
     since: datetime | None,

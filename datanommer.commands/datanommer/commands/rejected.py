@@ -10,7 +10,12 @@ import click
 
 from datanommer.commands.exit_codes import CommandGroup
 from datanommer.commands.formatting import format_facts, printable
-from datanommer.commands.options import time_options, version_option, with_database
+from datanommer.commands.options import (
+    time_options,
+    version_option,
+    with_database,
+    with_database_to_change,
+)
 from datanommer.models import times
 from datanommer.models.errors import KINDS
 
@@ -108,7 +113,7 @@ def show(engine: sa.Engine, reject_id: int, only_raw: bool) -> None:
 @click.argument("ids", nargs=-1, type=_BIGINT, metavar="[ID]...")
 @_kind_option
 @click.option("--all", "is_all", is_flag=True, help="Try all of them.")
-@with_database
+@with_database_to_change
 def retry(engine: sa.Engine, ids: tuple[int, ...], kind: str | None, is_all: bool) -> None:
     """Try to store rejects again, as they are.
 

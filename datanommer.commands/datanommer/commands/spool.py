@@ -49,12 +49,13 @@ _spool_dir_option = click.option(
 @version_option
 def status(spool_dir: Path | None, config_filename: str | None) -> None:
     """Print how many messages wait, and how much disk space they take."""
-    folder, spool = _find_spool(spool_dir, config_filename)
-    if spool is None:
+    folder, spools = _find_spools(spool_dir, config_filename)
+    if not spools:
         click.echo(f"0 messages wait; there is no spool in {folder}")
         return
-    waiting = spool.waiting()
-    click.echo(f"{waiting.messages} messages wait in {spool.folder} ({waiting.size} bytes)")
+    waiting = [spool.waiting() for spool in spools]
+    messages, size = (sum(numbers) for numbers in zip(*waiting, strict=True))
+    click.echo(f"{messages} messages wait in {folder} ({size} bytes)")
 
 
 @main.command()
@@ -71,19 +72,20 @@ def drain(
     If messages cannot be read any more, the others are stored, a line says how many are lost, and
     the exit code is 1.
     """
-    from datanommer.models.spooling.spool import Loss
+    from datanommer.models.spooling.loss import Loss
     from datanommer.models.storing.batch import BATCH_BYTES
 
     losses: list[Loss] = []
     with _archive(url, config_filename) as store:
-        folder, spool = _find_spool(spool_dir, config_filename)
-        if spool is None:
+        folder, spools = _find_spools(spool_dir, config_filename)
+        if not spools:
             click.echo(f"There is no spool in {folder}.", err=True)
-        while spool and (chunk := spool.first(_BATCH_SIZE, BATCH_BYTES)):
-            store(chunk.received)
-            if loss := spool.remove(chunk):
-                click.echo(str(loss), err=True)
-                losses.append(loss)
+        for spool in spools:
+            while chunk := spool.first(_BATCH_SIZE, BATCH_BYTES):
+                store(chunk.received)
+                if loss := spool.remove(chunk):
+                    click.echo(str(loss), err=True)
+                    losses.append(loss)
     if losses:
         ctx.exit(1)
 
@@ -98,23 +100,23 @@ def recover(file: Path, url: str | None, config_filename: str | None) -> None:
 
     What is stored already counts as a duplicate. FILE stays as it is.
     """
+    from datanommer.models.errors import DatanommerError
     from datanommer.models.spooling.folder import readable
-    from datanommer.models.storing.batch import BATCH_BYTES
+    from datanommer.models.storing.batch import split
 
     ids: list[int] = []
-    with _archive(url, config_filename) as store:
-        batch: list[Received] = []
-        size = 0
+
+    def messages() -> Iterator[Received]:
         for message_id, received in readable(file):
             ids.append(message_id)
-            batch.append(received)
-            size += len(received.body)
-            if len(batch) == _BATCH_SIZE or size >= BATCH_BYTES:
-                store(batch)
-                batch, size = [], 0
-        store(batch)
-    missing = ids[-1] - ids[0] + 1 - len(ids) if ids else 0
-    if missing or not ids:
+            yield received
+
+    with _archive(url, config_filename) as store:
+        for batch in split(messages(), _BATCH_SIZE):
+            store(batch)
+    if not ids:
+        raise DatanommerError(f"No message in {file} can be read.")
+    if missing := ids[-1] - ids[0] + 1 - len(ids):
         click.echo(f"At least {missing} messages of {file} cannot be read.", err=True)
 
 
@@ -130,8 +132,8 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
     """
     from datanommer.models.spooling.folder import damaged_files
 
-    folder, spool = _find_spool(spool_dir, config_filename)
-    faults = spool.check() if spool else []
+    folder, spools = _find_spools(spool_dir, config_filename)
+    faults = [fault for spool in spools for fault in spool.check()]
     faults += [
         f"{file}: set aside because it was damaged. What can be read of it is stored. "
         "Remove it when nobody needs it."
@@ -141,7 +143,7 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
         click.echo(fault)
     if faults:
         ctx.exit(1)
-    click.echo(f"The spool in {folder} is whole" if spool else f"There is no spool in {folder}.")
+    click.echo(f"The spool in {folder} is whole" if spools else f"There is no spool in {folder}.")
 
 
 @contextmanager
@@ -153,7 +155,7 @@ def _archive(
     from datanommer.models.receiving.receiver import Receiver
     from datanommer.models.storing import batch
 
-    engine = connect(url, config_filename)
+    engine = connect(url, config_filename, for_writing=True)
     counts = batch.Counts()
     receiver = Receiver(configuration.load(config_filename))
 
@@ -170,8 +172,8 @@ def _archive(
         click.echo(str(counts))
 
 
-def _find_spool(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, Spool | None]:
-    """The folder of the spool, and the spool if there is one; nothing is made.
+def _find_spools(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, list[Spool]]:
+    """The folder of the spool, and that and its slow one where they exist; nothing is made.
 
     Raises:
         SpoolForbidden: the caller may not use the folder, which belongs to another user's hub.
@@ -191,4 +193,5 @@ def _find_spool(spool_dir: Path | None, config_filename: str | None) -> tuple[Pa
         folder = SYSTEM_FOLDER if is_system else folder_of(config)
     if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise SpoolForbidden(folder)
-    return folder, Spool(folder) if Spool.exists(folder) else None
+    spool = Spool(folder)
+    return folder, [each for each in (spool, spool.slow) if Spool.exists(each.folder)]

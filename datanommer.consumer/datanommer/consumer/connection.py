@@ -8,10 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from datanommer.consumer.failure import explain
 from datanommer.models.database import engine as engines
 from datanommer.models.database import location, migrations
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.errors import BehindHead, DatabaseUnavailable, DatanommerError
+from datanommer.models.errors import (
+    BehindHead,
+    DatabaseUnavailable,
+    DatanommerError,
+    OnStandby,
+)
 
 # Less than a consumer may take to end, because nothing can interrupt a new connection.
 _CONNECT_SECONDS = 3
@@ -29,7 +35,8 @@ def connect(
         log: gets a line with the name of the database, and one that says why it takes none.
 
     Returns:
-        The engine, and why it takes no messages: it does not answer, or has to be upgraded.
+        The engine, and why it takes no messages: it does not answer, is a standby, or has to be
+        upgraded.
 
     Raises:
         ConfigurationError: its URL cannot be used.
@@ -48,15 +55,18 @@ def connect(
         pre_ping=False,
     )
     try:
-        migrations.require_head(engine, Deadline(_LOOK_SECONDS))
+        migrations.require_head(engine, Deadline(_LOOK_SECONDS), for_writing=True)
     # No reason to miss the messages that come meanwhile.
     except BehindHead as error:
         log.warning("%s Messages wait until it is upgraded.", error)
         return engine, error
+    except OnStandby as error:
+        log.warning("%s Messages wait until it is promoted.", error)
+        return engine, error
     except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
         log.warning(
             "The database does not answer: %s. Messages wait until it does.",
-            engines.reason(error),
+            explain(error, log),
         )
         return engine, error
     return engine, None

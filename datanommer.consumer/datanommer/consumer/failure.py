@@ -15,7 +15,7 @@ _EXPECTED = (*_OF_DATABASE, DatanommerError)
 
 
 def explain(error: Exception, log: logging.Logger) -> str:
-    """The reason of an error, on one line.
+    """The reason of an error, on one line, without the mark at its end.
 
     Args:
         error: what was raised.
@@ -23,7 +23,7 @@ def explain(error: Exception, log: logging.Logger) -> str:
     """
     if not isinstance(error, _EXPECTED):
         log.error("This is a fault of datanommer; please report it.", exc_info=error)
-    return reason(error)
+    return reason(error).rstrip(".?!")
 
 
 def is_of_database(error: Exception) -> bool:

@@ -25,6 +25,7 @@ from datanommer.models.errors import ConfigurationError, DatanommerError, NotSto
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.folder import configured_spool
+from datanommer.models.spooling.replay import Replay
 from datanommer.models.storing.batch import BATCH_BYTES
 from datanommer.models.storing.pipeline import switch_threads_often
 
@@ -99,11 +100,18 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         users_and_packages.configure(config)
         self._roads = self._take_over_stomp(config)
         spool = configured_spool(config)
+        replay = Replay.configured(config)
         engine, error = connection.connect(config, log)
         # Before we start a thread: the kernel gives a signal to any thread that does not block it.
         shutdown.hold_signals()
         self._writer = Writer(
-            engine, spool, receiver, self._batch_size, observer=self, is_ready=error is None
+            engine,
+            spool,
+            receiver,
+            self._batch_size,
+            observer=self,
+            replay=replay,
+            is_ready=error is None,
         )
         switch_threads_often()
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.receiving.receiver import Refused
+from datanommer.models.spooling.loss import Loss
 from datanommer.models.storing.batch import Counts
 
 
@@ -21,6 +22,7 @@ class Reporter:
     Attributes:
         counts: of the messages that reached the database.
         refused: how many messages were refused.
+        unreadable: how many could not be read any more where they waited.
     """
 
     def __init__(self, log: logging.Logger) -> None:
@@ -28,6 +30,7 @@ class Reporter:
         self._lock = threading.Lock()
         self.counts = Counts()
         self.refused = 0
+        self.unreadable = 0
 
     def add(self, counts: Counts) -> None:
         """Count what became of a batch in the database."""
@@ -44,6 +47,12 @@ class Reporter:
             self.refused += len(refused)
         for each in refused:
             self._log.warning("Refused: %s", each)
+
+    def add_loss(self, loss: Loss) -> None:
+        """Count and log messages that can no longer be read."""
+        with self._lock:
+            self.unreadable += loss.missing
+        self._log.critical("%s", loss, kind=loss)  # each has to be told
 
     def close(self) -> None:
         """Log how many lines were left out."""

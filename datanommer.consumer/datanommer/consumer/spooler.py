@@ -14,22 +14,27 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from datanommer.consumer.backoff import Backoff
-from datanommer.consumer.deadlines import Deadlines
-from datanommer.consumer.failure import cause, explain
+from datanommer.consumer.committer import Committer
+from datanommer.consumer.failure import cause, explain, is_of_database
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.consumer.reporter import Reporter
-from datanommer.models.database import migrations
-from datanommer.models.errors import BehindHead, DatanommerError, SignaturesUnknown, SpoolFull
+from datanommer.consumer.slow_lane import SlowLane
+from datanommer.models.errors import (
+    BehindHead,
+    DatanommerError,
+    OnStandby,
+    SignaturesUnknown,
+    SpoolFull,
+    TookTooLong,
+)
 from datanommer.models.receiving.received import Received
-from datanommer.models.receiving.receiver import Receiver
-from datanommer.models.spooling.spool import Loss, Spool
-from datanommer.models.storing.batch import BATCH_BYTES, Batch, store
+from datanommer.models.spooling.spool import Spool
 
 log = logging.getLogger("fedmsg.consumers.datanommer.spooler")
 
-_LOOK_SECONDS = 5.0  # for the look whether the database is back
-_BEHIND_SECONDS = 2.0  # between two looks whether the database is upgraded
-_STORE_SECONDS = 60.0  # for a batch out of the spool, which nothing waits for
+_UNREADY_SECONDS = 2.0  # between two looks whether the database is upgraded, or promoted
+# For a batch out of the spool. A message that takes longer alone goes where it has more time.
+_STORE_SECONDS = 10.0
 _END_SECONDS = 4.0  # for the end of the drainer; connecting takes 3 at most
 
 
@@ -42,53 +47,53 @@ class Spooler:
     Args:
         engine: of the database.
         spool: where messages wait. If some do from the start, it is active from the start.
-        receiver: makes rows and rejects of messages.
+        committer: stores them.
         batch_size: how many messages are taken out of the spool at a time.
-        deadlines: of all work with the database. When that is cut short, the drainer ends.
-        reporter: hears what becomes of the messages.
+        reporter: hears of those that can no longer be read.
+        stopping: set when work with the database is cut short. Then the drainer ends.
         is_ready: whether the database takes messages, as far as anybody knows. If not, it is active
             from the start.
 
     Attributes:
         spooled: how many messages went into the spool.
-        unreadable: how many of them could not be read again.
     """
 
     def __init__(
         self,
         engine: sa.Engine,
         spool: Spool,
-        receiver: Receiver,
+        committer: Committer,
         batch_size: int,
-        deadlines: Deadlines,
         reporter: Reporter,
+        stopping: threading.Event,
         *,
         is_ready: bool = True,
     ) -> None:
         self._engine = engine
         self._spool = spool
-        self._receiver = receiver
+        self._committer = committer
         self._batch_size = batch_size
-        self._deadlines = deadlines
-        self._stopping = deadlines.stopping
         self._reporter = reporter
+        self._stopping = stopping
         self._log = QuietLog(log, per_minute=1)
         self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
+        self._slow_lane = SlowLane(spool.slow, committer, reporter, stopping)
         self._waiting = 0
         has_messages = self._has_messages()
         self._is_active = has_messages or not is_ready
         self._has_work = threading.Event()
         self.spooled = 0
-        self.unreadable = 0
         # Whether messages were not taken, and nobody has told that they are again.
         self._is_outage = self._is_active
-        # Since it became active: whether it has stored any, and all that waited.
+        # Since it became active: whether it has stored any, and how many were unreadable before.
         self._has_stored = False
-        self._is_all_stored = True
+        self._unreadable = reporter.unreadable
+        # How many of the next messages are stored one at a time, because one of them takes long.
+        self._alone = 0
         self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
         self._drainer.start()
         if has_messages:
-            log.warning("%s messages wait in the spool, and are stored first.", self.waiting)
+            log.warning("%s messages wait in the spool and will be stored first.", self.waiting)
         if self._is_active:
             self._has_work.set()
 
@@ -101,7 +106,7 @@ class Spooler:
     def waiting(self) -> int:
         """How many messages wait in the spool, or did when that could be read last."""
         with contextlib.suppress(DatanommerError):
-            self._waiting = self._spool.waiting().messages
+            self._waiting = self._spool.waiting().messages + self._slow_lane.waiting
         return self._waiting
 
     def _has_messages(self) -> bool:
@@ -114,16 +119,19 @@ class Spooler:
             )
         return self.waiting > 0
 
-    def start(self, error: Exception) -> None:
-        """Become active, because a message could not be stored.
+    def start(self, error: Exception, number: int) -> None:
+        """Become active, because messages could not be stored.
 
         Args:
             error: why not.
+            number: how many messages.
         """
         with self._lock:
             if not self._is_active:
                 self._is_active = self._is_outage = True
-                if not isinstance(error, SignaturesUnknown):  # which the drainer reports
+                self._alone = number if isinstance(error, TookTooLong) else 0
+                # The drainer reports that signatures are unknown.
+                if not (isinstance(error, SignaturesUnknown) or self._is_own_cut(error)):
                     self._log.warning(
                         "The database does not take messages: %s. They wait in %s.",
                         explain(error, log),
@@ -174,6 +182,7 @@ class Spooler:
         # It may be in the middle of connecting. If it then stores messages and does not take them
         # out of the spool, they count as duplicates after the next start.
         self._drainer.join(_END_SECONDS)
+        self._slow_lane.close()
         if waiting := self.waiting:
             log.warning("%s messages wait in %s for the next start.", waiting, self._spool.folder)
         self._log.close()
@@ -189,11 +198,12 @@ class Spooler:
                     limit = self._batch_size
             except Exception as error:  # noqa: BLE001  without this thread nothing would be stored
                 self._engine.dispose()
-                self._report_waiting(error)
+                if not self._is_own_cut(error):
+                    self._report_waiting(error)
                 # The database may take fewer messages at a time.
                 limit = max(1, limit // 2)
-                is_behind = isinstance(error, BehindHead)
-                self._stopping.wait(_BEHIND_SECONDS if is_behind else backoff.pause())
+                is_unready = isinstance(error, BehindHead | OnStandby)
+                self._stopping.wait(_UNREADY_SECONDS if is_unready else backoff.pause())
 
     def _store_oldest(self, limit: int) -> bool:
         """Store what has waited longest; False if nothing waits, or the hub ends."""
@@ -201,44 +211,46 @@ class Spooler:
             return False
         # Before each batch: somebody may change the schema. Until it is at head, no table
         # is touched.
-        with self._deadlines.within(_LOOK_SECONDS) as deadline:
-            migrations.require_head(self._engine, deadline)
-        chunk = self._spool.first(limit, BATCH_BYTES)
-        if chunk is None:
-            self._become_idle()
-            return self._is_active
-        items, refused = self._receiver.items(chunk.received)
-        if items:
-            with self._deadlines.within(_STORE_SECONDS) as deadline:
-                counts = store(self._engine, Batch.of(items), deadline, self._reporter.log_reject)
-            self._reporter.add(counts)
-        self._has_stored = True
-        loss = self._spool.remove(chunk)
-        self._reporter.add_refused(refused)
-        if loss:
-            self._report_loss(loss)
+        self._committer.require_head()
+        limit = 1 if self._alone else limit
+        try:
+            if not self._committer.drain(self._spool, limit, _STORE_SECONDS):
+                self._become_idle()
+                return self._is_active
+            self._has_stored = True
+        except TookTooLong as error:
+            if limit > 1:
+                self._alone = limit
+                return True
+            self._slow_lane.take_over(self._spool, error)
+        self._alone = max(0, self._alone - 1)
         return True
 
     def _become_idle(self) -> None:
         with self._lock:
             # Nobody can put anything now: if the spool is empty, it stays so.
-            if self._spool.waiting().messages:
+            if self._spool.waiting().messages > 0:
                 return
             self._is_active = False
             self._has_work.clear()
             # Where the spool took nothing either, the database need not be back.
             if not self._has_stored:
                 return
-            stored = "all that waited" if self._is_all_stored else "what could be read of the spool"
+            stored = self._what_is_stored()
             self._is_outage = self._has_stored = False
-            self._is_all_stored = True
+            self._unreadable = self._reporter.unreadable
         # A database that comes and goes all the time fills no log.
-        self._log.warning("Messages go into the database again; %s is stored.", stored)
+        self._log.warning("Messages go into the database again; %s.", stored)
 
-    def _report_loss(self, loss: Loss) -> None:
-        self.unreadable += loss.missing
-        self._is_all_stored = False
-        log.critical("%s", loss)
+    def _what_is_stored(self) -> str:
+        is_whole = self._unreadable == self._reporter.unreadable
+        stored = "all that waited is" if is_whole else "what could be read of the spool is"
+        slow = self._slow_lane.waiting
+        return f"{stored} stored, but for {slow} that take long" if slow else f"{stored} stored"
+
+    def _is_own_cut(self, error: Exception) -> bool:
+        """Whether the hub ends, and has cut its connections itself, so nothing is wrong."""
+        return self._stopping.is_set() and is_of_database(error)
 
     def _report_waiting(self, error: Exception) -> None:
         is_critical = isinstance(error, SignaturesUnknown)

@@ -14,16 +14,19 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from datanommer.consumer.committer import Committer
 from datanommer.consumer.deadlines import Deadlines
 from datanommer.consumer.failure import explain, is_of_database
+from datanommer.consumer.replayer import Replayer
 from datanommer.consumer.reporter import Reporter
 from datanommer.consumer.spooler import Spooler
 from datanommer.models.database.deadline import Deadline
 from datanommer.models.envelopes.preparation import Item
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
+from datanommer.models.spooling.replay import Replay
 from datanommer.models.spooling.spool import Spool
-from datanommer.models.storing.batch import Batch, store
+from datanommer.models.storing.batch import Batch
 from datanommer.models.storing.pipeline import Pipeline
 
 log = logging.getLogger("fedmsg.consumers.datanommer.writer")
@@ -72,6 +75,7 @@ class Writer:
         receiver: makes rows and rejects of messages.
         batch_size: how many messages are taken out of the spool at a time.
         observer: hears when a batch begins and when it ends.
+        replay: keeps copies of what was stored lately, if anything is to.
         is_ready: whether the database takes messages, as far as anybody knows. If not, they wait
             in the spool until it does.
     """
@@ -84,21 +88,25 @@ class Writer:
         batch_size: int,
         observer: Observer,
         *,
+        replay: Replay | None = None,
         is_ready: bool = True,
     ) -> None:
-        self._engine = engine
         self._receiver = receiver
         self._observer = observer
         self._deadlines = Deadlines()
         self._stopping = self._deadlines.stopping
         self._reporter = Reporter(log)
+        self._replayer = Replayer(engine, replay, receiver, batch_size, self._deadlines)
+        self._committer = Committer(
+            engine, receiver, self._deadlines, self._reporter, self._replayer
+        )
         self._spooler = Spooler(
             engine,
             spool,
-            receiver,
+            self._committer,
             batch_size,
-            self._deadlines,
             self._reporter,
+            self._stopping,
             is_ready=is_ready,
         )
         self._lost = 0
@@ -111,7 +119,8 @@ class Writer:
             "invalid": self._reporter.refused,
             "spooled": self._spooler.spooled,
             "waiting": self._spooler.waiting,
-            "lost": self._lost + self._spooler.unreadable,
+            "replayed": self._replayer.replayed,
+            "lost": self._lost + self._reporter.unreadable,
         }
 
     def write_all(self, batches: Iterable[Sequence[Received]]) -> None:
@@ -135,21 +144,26 @@ class Writer:
         """End. What waits in the spool is stored after the next start."""
         self.cut_short()
         self._spooler.close()
+        self._replayer.close()
         self._reporter.close()
 
-    def _examine(self, received: Sequence[Received]) -> Examined:
+    def _examine(self, received: Sequence[Received], *, at_last: bool = False) -> Examined:
         """Read a batch, check its signatures, and make its rows; nothing is raised.
 
         What goes into the spool need not be read now. But signatures are checked, lest somebody
         fills the spool with unsigned messages.
+
+        Args:
+            received: the messages of the batch.
+            at_last: read all of it, because the spool takes no more.
         """
         start = time.monotonic()
-        if self._spooler.is_active and not self._receiver.validates:
+        if self._spooler.is_active and not self._receiver.validates and not at_last:
             return Examined(received, None)
         kept: list[Received] = []
         items: list[Item] = []
         for index, each in enumerate(received):
-            if self._stopping.is_set():
+            if self._stopping.is_set() and not at_last:
                 return Examined([*kept, *received[index:]], None)
             try:
                 item = self._receiver.item(each)
@@ -177,6 +191,8 @@ class Writer:
             in_database = not self._spooler.is_active and self._store(examined)
             is_kept = in_database or self._spooler.put(examined.received)
             if not is_kept and self._stopping.is_set():
+                if examined.batch is None:
+                    examined = self._examine(examined.received, at_last=True)
                 is_kept = in_database = self._store_at_last(examined)
                 break
             if not is_kept:
@@ -193,17 +209,14 @@ class Writer:
         if examined.batch is not None:
             try:
                 with self._deadlines.within(_STORE_SECONDS) as deadline:
-                    counts = store(
-                        self._engine, examined.batch, deadline, self._reporter.log_reject
-                    )
+                    self._committer.commit(examined.received, examined.batch, deadline)
             except Exception as failure:  # noqa: BLE001  a fault of ours must lose nothing either
                 error = failure
             else:
-                self._reporter.add(counts)
                 self._spooler.end_outage()
                 return True
         if error:
-            self._spooler.start(error)
+            self._spooler.start(error, len(examined.received))
         return False
 
     def _store_at_last(self, examined: Examined) -> bool:
@@ -211,21 +224,19 @@ class Writer:
 
         A database that fails here is not tried again: the hub has to end in time.
         """
-        if self._last_failure:
-            self._give_up(examined.received, self._last_failure)
-            return False
-        try:
-            batch = examined.batch
-            if batch is None:
-                batch = Batch.of(self._receiver.items(examined.received)[0])
-            store(self._engine, batch, Deadline(_LAST_SECONDS), self._reporter.log_reject)
-        except Exception as error:  # noqa: BLE001  it is not kept, whatever the reason
-            reason = explain(error, log)
-            if is_of_database(error):
-                self._last_failure = reason
-            self._give_up(examined.received, reason)
-            return False
-        return True
+        error = examined.error
+        if examined.batch is not None and self._last_failure is None:
+            try:
+                self._committer.commit(examined.received, examined.batch, Deadline(_LAST_SECONDS))
+            except Exception as failure:  # noqa: BLE001  it is not kept, whatever the reason
+                error = failure
+            else:
+                return True
+        reason = explain(error, log) if error else self._last_failure
+        if error and is_of_database(error):
+            self._last_failure = reason
+        self._give_up(examined.received, reason or "")
+        return False
 
     def _give_up(self, received: Sequence[Received], reason: str) -> None:
         lost = sum(each.settlement is None for each in received)

@@ -21,6 +21,8 @@ BATCH_SIZE_KEY = "datanommer.batch_size"
 SPOOL_DIR_KEY = "datanommer.spool_dir"
 SPOOL_MAX_BYTES_KEY = "datanommer.spool_max_bytes"
 SPOOL_MIN_FREE_BYTES_KEY = "datanommer.spool_min_free_bytes"
+REPLAY_SECONDS_KEY = "datanommer.replay_seconds"
+REPLAY_MAX_BYTES_KEY = "datanommer.replay_max_bytes"
 STOMP_VHOST_KEY = "datanommer.stomp_vhost"
 SIGNATURES_KEY = "validate_signatures"  # fedmsg's own
 

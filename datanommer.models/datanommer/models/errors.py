@@ -53,6 +53,21 @@ class BehindHead(NotAtHead):
         )
 
 
+class OnStandby(DatanommerError):
+    """A standby cannot do this; says what to do instead."""
+
+
+class TookTooLong(DatabaseUnavailable):
+    """The database was given so much time for something, and was not done.
+
+    Args:
+        seconds: how much.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took longer than {seconds:g} seconds")
+
+
 class EmbeddedError(DatabaseUnavailable):
     """The embedded PostgreSQL cannot be started, stopped or reached."""
 

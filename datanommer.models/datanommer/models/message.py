@@ -251,6 +251,7 @@ class Message(DeclarativeBase):
         Raises:
             InvalidQuery: an argument makes no sense.
             NotSettled: by id, somebody has been writing messages for ten seconds.
+            OnStandby: by id, the database is a standby: ask its primary, or page by time.
             sqlalchemy.exc.DBAPIError: the database failed.
         """
         if isinstance(after, Message):

@@ -139,33 +139,90 @@ def test_a_file_that_goes_is_counted_and_the_others_are_whole(spool: Spool) -> N
     (fault,) = spool.check()
     items, missing = drained(spool)
     assert items == ITEMS[missing:]
-    assert f"{missing} messages that waited in the spool are lost" in fault
+    assert f"Messages that waited in the spool are lost ({missing})" in fault
     assert damaged_files(spool.folder) == []
 
 
-def test_a_block_that_the_disk_cannot_read_costs_the_messages_on_it(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bad = range(8192, 12288)
-    file = segments(spool)[0]
+@pytest.fixture
+def bad_blocks(monkeypatch: pytest.MonkeyPatch) -> dict[Path, range]:
+    """The bytes of files that the disk cannot read."""
+    bad: dict[Path, range] = {}
     read = os.pread
 
     def pread(descriptor: int, length: int, place: int) -> bytes:
-        is_here = os.fstat(descriptor).st_ino == file.stat().st_ino
-        if is_here and place < bad.stop and place + length > bad.start:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        for file, where in bad.items():
+            is_here = os.fstat(descriptor).st_ino == file.stat().st_ino
+            if is_here and place < where.stop and place + length > where.start:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read(descriptor, length, place)
 
     monkeypatch.setattr(os, "pread", pread)
+    return bad
+
+
+def test_a_block_that_the_disk_cannot_read_costs_the_messages_on_it(
+    spool: Spool, bad_blocks: dict[Path, range]
+) -> None:
+    (file, *_) = segments(spool)
+    bad_blocks[file] = range(8192, 12288)
     items, missing = [], 0
     while chunk := spool.first(100, 10**9):
         items += [RECEIVER.item(each) for each in chunk.received]
         missing += chunk.missing
-        spool.remove(chunk)
-        if chunk.segment == file.name:
+        if chunk.segment != file.name:
             break
+        bad_blocks.clear()
+        spool.remove(chunk)
     assert 1 <= missing <= 3
     assert items == [item for item in ITEMS[: len(items) + missing] if item in items]
+
+
+def test_a_state_that_the_disk_cannot_read_costs_no_message(
+    spool: Spool, bad_blocks: dict[Path, range]
+) -> None:
+    bad_blocks[spool.folder / "state"] = range(512)
+    again = Spool(spool.folder, min_free_bytes=0)
+    again.require_room()
+    again.put(MESSAGES[:3])
+    assert drained(again) == ([*ITEMS, *ITEMS[:3]], 0)
+
+
+@pytest.mark.parametrize("written", [0, 10])
+def test_a_file_that_was_only_begun_when_the_process_was_killed_takes_messages(
+    tmp_path: Path, written: int
+) -> None:
+    spool = Spool(tmp_path, min_free_bytes=0)
+    (tmp_path / f"{1:020}-ffffffffffffffff.spool").write_bytes(b"datanommer"[:written])
+    spool.put(MESSAGES[:3])
+    spool.put(MESSAGES[3:])
+    assert len(segments(spool)) == 1
+    assert drained(spool) == (ITEMS, 0)
+
+
+def test_a_file_that_was_only_begun_hides_nothing_from_a_state_that_is_behind(
+    spool: Spool,
+) -> None:
+    behind = (spool.folder / "state").read_bytes()
+    spool.put(MESSAGES)
+    begun = spool.folder / f"{2 * len(MESSAGES) + 1:020}-ffffffffffffffff.spool"
+    begun.touch()
+    (spool.folder / "state").write_bytes(behind)
+    again = Spool(spool.folder, min_free_bytes=0)
+    assert again.waiting().messages == 2 * len(MESSAGES)
+    again.put(MESSAGES[:3])
+    assert drained(again) == ([*ITEMS, *ITEMS, *ITEMS[:3]], 0)
+
+
+def test_what_one_process_knew_of_a_folder_that_went_hides_nothing_from_another(
+    spool: Spool,
+) -> None:
+    other = Spool(spool.folder, min_free_bytes=0)
+    other.put(MESSAGES)
+    take(other, len(ITEMS) + 20)
+    shutil.rmtree(spool.folder)
+    spool.put(MESSAGES[:3])
+    items, _ = drained(other)
+    assert items == ITEMS[:3]
 
 
 @pytest.fixture

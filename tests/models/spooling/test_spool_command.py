@@ -138,6 +138,32 @@ class TestCommand:
         assert (result.returncode, result.stdout) == (0, "stored 0, duplicates 95, rejected 0\n")
         assert result.stderr == f"At least 5 messages of {aside} cannot be read.\n"
 
+    def test_a_file_whose_first_page_is_damaged_is_recovered(
+        self, archive: str, run: Run, spool: Spool
+    ) -> None:
+        spool.put([received(envelope()) for _ in range(100)])
+        (file,) = spool.folder.glob("*.spool")
+        file.write_bytes(os.urandom(4096) + file.read_bytes()[4096:])
+        folder = ["--spool-dir", str(spool.folder)]
+        stored = run("datanommer-spool", "drain", "--url", archive, *folder).stdout
+        (aside,) = spool.folder.glob("*.damaged")
+        result = run("datanommer-spool", "recover", "--url", archive, str(aside))
+        number = session.query(Message).count()
+        assert stored == f"stored {number}, duplicates 0, rejected 0\n"
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == f"stored 0, duplicates {number}, rejected 0\n"
+        assert 80 < number < 100
+
+    def test_recover_says_that_no_message_can_be_read(
+        self, archive: str, run: Run, spool: Spool
+    ) -> None:
+        spool.put(BATCH)
+        (file,) = spool.folder.glob("*.spool")
+        file.write_bytes(os.urandom(file.stat().st_size))
+        result = run("datanommer-spool", "recover", "--url", archive, str(file))
+        assert (result.returncode, result.stdout) == (1, "stored 0, duplicates 0, rejected 0\n")
+        assert f"No message in {file} can be read." in result.stderr
+
     def test_recover_stores_what_can_be_read_whatever_the_file_is_called(
         self, archive: str, run: Run, spool: Spool, tmp_path: Path
     ) -> None:
@@ -168,7 +194,7 @@ class TestCommand:
         )
         assert (result.returncode, result.stdout) == (1, "stored 0, duplicates 0, rejected 0\n")
         assert (
-            result.stderr == "9 messages that waited in the spool are lost: their file is gone.\n"
+            result.stderr == "Messages that waited in the spool are lost (9): their file is gone.\n"
         )
 
 

@@ -29,13 +29,15 @@ from datanommer.models.database.deadline import Deadline
 from datanommer.models.envelopes import users_and_packages
 from datanommer.models.envelopes.delivery import Delivery, prepare
 from datanommer.models.envelopes.reject import Reject
-from datanommer.models.errors import DatanommerError
+from datanommer.models.errors import DatanommerError, TookTooLong
 from datanommer.models.storing.batch import Batch, store
 
 log = logging.getLogger(__name__)
 
-# For one try. Only the end of the consumer waits for it.
+# For one try. Only the end of the consumer waits for it. The next one gets twice as
+# much where that was too little.
 _STORE_SECONDS = 30.0
+_LONGEST_SECONDS = 300.0
 
 
 class Callback(BatchCallback):
@@ -90,18 +92,20 @@ class Callback(BatchCallback):
             Nack: the consumer ends, or they are wanted no more.
         """
         batch = Batch.of(map(prepare, deliveries))
-        backoff = Backoff()
-        while not self._try_to_store(batch):
+        backoff, seconds = Backoff(), _STORE_SECONDS
+        while error := self._try_to_store(batch, seconds):
+            if isinstance(error, TookTooLong):
+                seconds = min(2 * seconds, _LONGEST_SECONDS)
             if self._stopping.wait(backoff.pause()) or not is_wanted():
                 raise Nack
 
-    def _try_to_store(self, batch: Batch) -> bool:
-        """Store a batch, and return whether that has worked."""
-        deadline = Deadline(_STORE_SECONDS)
+    def _try_to_store(self, batch: Batch, seconds: float) -> Exception | None:
+        """Store a batch within some seconds; what failed, if anything did."""
+        deadline = Deadline(seconds)
         had_to_look = self._must_look
         try:
             if had_to_look:
-                migrations.require_head(self._engine, deadline)
+                migrations.require_head(self._engine, deadline, for_writing=True)
             store(self._engine, batch, deadline, self._log_reject)
         except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
             self._states_log.warning(
@@ -111,11 +115,11 @@ class Callback(BatchCallback):
             )
             self._engine.dispose()
             self._must_look = True
-            return False
+            return error
         if had_to_look:
             self._must_look = False
             self._states_log.warning("The database takes messages again.")
-        return True
+        return None
 
     def _log_reject(self, reject: Reject) -> None:
         self._messages_log.warning("Rejected %s", reject)

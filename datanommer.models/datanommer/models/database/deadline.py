@@ -1,8 +1,7 @@
 """A time limit on work with the database, which holds even when the server does not answer.
 
 PostgreSQL's own timeouts do not work while its processes are stopped or the network drops packets:
-the client would wait for ever. When the time is up, we shut the socket down, and the work ends with
-the error of a lost connection.
+the client would wait for ever. When the time is up, we shut the socket down, and the work ends.
 """
 
 from __future__ import annotations
@@ -14,7 +13,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+import psycopg2
 import sqlalchemy as sa
+
+from datanommer.models.errors import TookTooLong
 
 
 class Deadline:
@@ -29,13 +31,18 @@ class Deadline:
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._is_expired = False
+        self._has_run_out = False
 
     @contextlib.contextmanager
     def limit(self, connection: sa.Connection) -> Iterator[None]:
-        """Apply the deadline to the work on a connection."""
+        """Apply the deadline to the work on a connection.
+
+        Raises:
+            TookTooLong: the time was over before the work was done.
+        """
         dbapi_connection = connection.connection.dbapi_connection
         assert dbapi_connection is not None
-        timer = threading.Timer(self._seconds, self.expire)
+        timer = threading.Timer(self._seconds, self._run_out)
         timer.daemon = True
         with self._lock:
             self._descriptor = dbapi_connection.fileno()
@@ -44,10 +51,18 @@ class Deadline:
         timer.start()
         try:
             yield
+        except (sa.exc.DBAPIError, psycopg2.Error) as error:
+            if self._has_run_out:
+                raise TookTooLong(self._seconds) from error
+            raise
         finally:
             timer.cancel()
             with self._lock:
                 self._descriptor = None
+
+    def _run_out(self) -> None:
+        self._has_run_out = True
+        self.expire()
 
     def expire(self) -> None:
         """End the work now, from another thread. Work that begins later ends at once."""

@@ -28,6 +28,7 @@ COMMAND_TIMEOUTS = {
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "1h",
 }
+_OF_DATABASE = (psycopg2.Error, sa.exc.DBAPIError)
 # In seconds. When the network is cut, a session ends after two minutes, not after two hours.
 _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
 
@@ -90,7 +91,7 @@ def reason(error: BaseException, *, detailed: bool = False) -> str:
         detailed: whether to add PostgreSQL's detail and hint, which may hold the values of a row.
     """
     # When a connection is lost, the rollback fails as well. Its error hides the first one.
-    while isinstance(error.__context__, psycopg2.Error | sa.exc.DBAPIError):
+    while isinstance(error, _OF_DATABASE) and isinstance(error.__context__, _OF_DATABASE):
         error = error.__context__
     cause: Any = getattr(error, "orig", None) or error
     diagnostics = getattr(cause, "diag", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2
@@ -58,59 +59,136 @@ OWN_TABLES = frozenset(
         "users",
     }
 )
-# The upgrade of a classic database sets its tables aside under names with this prefix.
-_KNOWN_TABLES = OWN_TABLES | _CLASSIC_TABLES | {f"classic_{name}" for name in _CLASSIC_TABLES}
+# The upgrade of a classic database sets its tables aside under these names.
+_SET_ASIDE = frozenset(f"classic_{name}" for name in _CLASSIC_TABLES)
+_KNOWN_TABLES = OWN_TABLES | _CLASSIC_TABLES | _SET_ASIDE
+# No other program has these, in all likelihood.
+_UNMISTAKABLE = _SET_ASIDE | {"package_messages"}
 # Columns of the table `messages`: the classic one has the first, ours the others.
 _CLASSIC_COLUMN = "_msg"
 _OWN_COLUMNS = {"msg", "extra", "certificate_id"}
 
+# The revisions on the way from the classic tables to head.
+_ONLY_SET_ASIDE = "8c1d0f6a2b37"
+_NEW_TABLES = "4e92b7d1c05f"
+_REWRITTEN = "1f7c58e2a96d"
+_CLASSIC_DROPPED = "d05b3e817f42"
+# What each step after that adds: a table, an index, a constraint or a trigger.
+_ADDED = {
+    "69af24c8130e": "messages_msg_id_key",
+    "a28e6d15f9b7": "messages_timestamp_id_idx",
+    "35c7f0b94ed8": "user_messages_pkey",
+    "e4816ad3072c": "messages_certificate_id_fkey",
+    "7b90d2f5c61a": "datanommer_topics_on_insert",
+    HEAD: "sync_events",
+}
+_TABLES_OF_STEPS = OWN_TABLES & set(_ADDED.values())
+
 _REVISIONS = "ARRAY(SELECT version_num::text FROM alembic_version)"
-_TABLES = """
+_PARTS = """
     ARRAY(SELECT name FROM unnest(:names) name WHERE to_regclass(quote_ident(name)) IS NOT NULL),
     ARRAY(
         SELECT attname::text FROM pg_attribute
         WHERE attrelid = to_regclass('messages') AND attnum > 0 AND NOT attisdropped
+    ),
+    ARRAY(
+        SELECT name FROM unnest(:added) name WHERE to_regclass(name) IS NOT NULL
+            OR name IN (SELECT conname FROM pg_constraint WHERE conrelid = to_regclass('messages'))
+            OR name IN (SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('messages'))
     )
 """
 _RESTORE = (
     "Restore the database from a backup. If nothing in it matters, make an empty database, and run "
     "datanommer-create-db there."
 )
+_WITH_URL = "(add -x url=... after each `alembic` where the database was named with --url)"
 
 
 class Inventory(NamedTuple):
     """What is in a database.
 
     Attributes:
-        revisions: those in `alembic_version`; none if that is missing.
+        revisions: those in `alembic_version`; none if that is missing or empty.
         tables: the names of the tables that datanommer knows, in this version or the classic one.
         columns: those of the table `messages`.
+        added: of what the last steps add, the names that are there.
+        is_standby: whether its server is a standby, which takes no changes.
     """
 
     revisions: frozenset[str]
     tables: frozenset[str]
     columns: frozenset[str]
+    added: frozenset[str]
+    is_standby: bool
 
-    def fault(self) -> str | None:
+    def fault(self, folder: Path) -> str | None:
         """Why the tables are not those of the revision, and what to do; after the database's name.
 
         None where they are, or where nobody can tell.
+
+        Args:
+            folder: where to run alembic.
         """
+        if self.revisions and not self.tables:
+            (revision, *_) = self.revisions
+            return (
+                f"is at revision {revision} by its alembic_version, but has none of datanommer's "
+                f"tables. {_RESTORE}"
+            )
         if self.revisions == {HEAD} and (missing := OWN_TABLES - self.tables):
             names = ", ".join(sorted(missing))
             return (
                 f"is at head by its alembic_version, but these tables are gone: {names}. {_RESTORE}"
             )
-        if self.revisions and not self.tables:
-            (revision, *_) = self.revisions
-            return f"is at revision {revision} by its alembic_version, but has no table. {_RESTORE}"
-        if not self.revisions and self.columns >= _OWN_COLUMNS:
+        if self._has_lost_its_revision():
             return (
-                "has tables of this line of datanommer, but no alembic_version that says of which "
-                f"revision. If it was fully upgraded, type: alembic stamp {HEAD}; `alembic check` "
-                "then says whether that is right. Otherwise restore it from a backup."
+                "has datanommer's tables, but no alembic_version to say which revision they are "
+                f"at. {self._way_to_a_revision(folder)}"
             )
         return None
+
+    def _has_lost_its_revision(self) -> bool:
+        """Whether tables of datanommer are there without one; classic ones need none."""
+        is_own = self.columns >= _OWN_COLUMNS or self.tables & _UNMISTAKABLE
+        is_classic = _CLASSIC_COLUMN in self.columns and not self.tables & _SET_ASIDE
+        return bool(is_own and not is_classic and not self.revisions)
+
+    def _way_to_a_revision(self, folder: Path) -> str:
+        """What to do with tables of datanommer that have lost their revision."""
+        revision = self._revision()
+        if revision is None:
+            return f"They are those of no revision. {_RESTORE}"
+        stamp = f"cd {folder} && alembic stamp {revision}"
+        if revision == HEAD:
+            return (
+                f"They look like those of head. Type: {stamp} && alembic check {_WITH_URL}. "
+                "If that finds a difference, restore the database from a backup."
+            )
+        if revision == _REWRITTEN:
+            # Nothing in the catalogue tells it from the two before, where the new tables are empty.
+            return (
+                "The upgrade has set the classic tables aside, and they still hold every message. "
+                f"Make a backup, and type: {stamp} && alembic downgrade {_NEW_TABLES} {_WITH_URL}. "
+                "That empties the new tables. `alembic upgrade +1` then fills them again."
+            )
+        return (
+            f"They look like those of revision {revision}. Make a backup, and type: {stamp} "
+            f"{_WITH_URL}. Then go on with `alembic upgrade +1`. At head, `alembic check` says "
+            "whether that was right."
+        )
+
+    def _revision(self) -> str | None:
+        """The last revision that the tables can be at; None if they fit none."""
+        own = self.tables & OWN_TABLES
+        set_aside = self.tables & _SET_ASIDE
+        steps = [revision for revision, name in _ADDED.items() if name in self.added]
+        if set_aside == _SET_ASIDE and not own:
+            return _ONLY_SET_ASIDE
+        if own | _TABLES_OF_STEPS != OWN_TABLES or steps != list(_ADDED)[: len(steps)]:
+            return None
+        if set_aside == _SET_ASIDE and not steps:
+            return _REWRITTEN
+        return None if set_aside else [_CLASSIC_DROPPED, *steps][-1]
 
     def foreign(self) -> frozenset[str]:
         """The tables of another program, if there are any that datanommer needs the names of."""
@@ -149,9 +227,11 @@ def take_at(connection: sa.Connection, revisions: Iterable[str]) -> Inventory:
 
 
 def _take(connection: sa.Connection, revisions: str) -> Inventory:
-    query = sa.text(f"SELECT {revisions}, {_TABLES}")
-    row = connection.execute(query, {"names": sorted(_KNOWN_TABLES)}).one()
-    return Inventory(frozenset(row[0]), frozenset(row[1]), frozenset(row[2]))
+    query = sa.text(f"SELECT {revisions}, {_PARTS}, pg_is_in_recovery()")
+    names = {"names": sorted(_KNOWN_TABLES), "added": list(_ADDED.values())}
+    row = connection.execute(query, names).one()
+    known, tables, columns, added = map(frozenset, row[:4])
+    return Inventory(known, tables, columns, added, is_standby=row[4])
 
 
 def advice_for_unknown(revision: str) -> str:

@@ -15,7 +15,13 @@ from datanommer.models.database import inventory as inventories
 from datanommer.models.database import location
 from datanommer.models.database.deadline import Deadline, within
 from datanommer.models.database.inventory import HEAD
-from datanommer.models.errors import BehindHead, DatabaseUnavailable, DatanommerError, NotAtHead
+from datanommer.models.errors import (
+    BehindHead,
+    DatabaseUnavailable,
+    DatanommerError,
+    NotAtHead,
+    OnStandby,
+)
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -73,26 +79,35 @@ def upgrade(
             raise failed(error) from error
 
 
-def examine(engine: sa.Engine, deadline: Deadline | None = None) -> State:
+def examine(
+    engine: sa.Engine, deadline: Deadline | None = None, *, for_writing: bool = False
+) -> State:
     """How far a database is migrated. For one at head, that takes one query.
 
     Args:
         engine: of the database.
         deadline: for the look. When it is over, the database counts as failed.
+        for_writing: whether the caller is going to change something.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
+        OnStandby: it takes no changes, and the caller has some.
         NotAtHead: it is at a revision that is not among the migrations, or its tables are not those
             of its revision; says what to do.
         sqlalchemy.exc.DBAPIError: the database failed.
     """
     with connect(engine) as connection, within(deadline, connection):
         inventory = inventories.take(connection)
+    if for_writing and inventory.is_standby:
+        raise OnStandby(
+            f"The database {_describe(engine)} is a standby, which takes no changes. "
+            "Name its primary instead, or promote it."
+        )
     script = None
     if inventory.revisions != {HEAD}:
         script = _script()
         require_known(inventory.revisions, script)
-    if fault := inventory.fault():
+    if fault := inventory.fault(_admin_folder()):
         raise NotAtHead(f"The database {_describe(engine)} {fault}")
     if foreign := inventory.foreign():
         raise NotAtHead(
@@ -106,20 +121,24 @@ def examine(engine: sa.Engine, deadline: Deadline | None = None) -> State:
     return State(revision, sum(1 for _ in missing), is_empty=not inventory.tables)
 
 
-def require_head(engine: sa.Engine, deadline: Deadline | None = None) -> None:
+def require_head(
+    engine: sa.Engine, deadline: Deadline | None = None, *, for_writing: bool = False
+) -> None:
     """Make sure that the database is at head. If it is, that takes one query.
 
     Args:
         engine: of the database.
         deadline: for that query. When it is over, the database counts as failed.
+        for_writing: whether the caller is going to change something.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
+        OnStandby: it takes no changes, and the caller has some.
         BehindHead: it has to be upgraded; says what to type.
         NotAtHead: it is not at head for any other reason; says what to do.
         sqlalchemy.exc.DBAPIError: the database failed.
     """
-    state = examine(engine, deadline)
+    state = examine(engine, deadline, for_writing=for_writing)
     if state.is_empty:
         raise NotAtHead(
             f"The database {_describe(engine)} is empty. "
@@ -140,7 +159,7 @@ def require_tables(connection: sa.Connection, revisions: Iterable[str]) -> None:
     Raises:
         NotAtHead: they are not; says what to do.
     """
-    if fault := inventories.take_at(connection, revisions).fault():
+    if fault := inventories.take_at(connection, revisions).fault(_admin_folder()):
         raise NotAtHead(f"The database {fault}")
 
 

@@ -9,6 +9,8 @@ whose transaction commits a moment later. So each writer takes a lock on `messag
 draws an id. A reader first notes the highest id that it can see, then looks who holds that lock,
 and waits until those writers have ended. Every id up to the noted one is then visible or will never
 be: whoever comes later draws a higher one. The page ends there, and a batch takes milliseconds.
+
+A standby shows no locks of its primary, so there is no telling on it who is still writing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sqlalchemy as sa
 
 from datanommer.models import tables
 from datanommer.models.database.session import Session
-from datanommer.models.errors import InvalidQuery, NotSettled
+from datanommer.models.errors import InvalidQuery, NotSettled, OnStandby
 from datanommer.models.finding import access_path, cursor, grep, predicates
 from datanommer.models.finding.filters import Filters
 from datanommer.models.finding.predicates import Entry
@@ -65,6 +67,7 @@ def page(
     Raises:
         InvalidQuery: an argument makes no sense.
         NotSettled: by id, somebody has been writing messages for ten seconds.
+        OnStandby: by id, the database is a standby.
     """
     descending = grep.is_descending(order)
     size = grep.check_size(rows_per_page)
@@ -99,8 +102,16 @@ def settled(session: Session) -> int:
 
     Raises:
         NotSettled: a writer does not end.
+        OnStandby: the database is a standby.
     """
-    last = session.scalars(sa.select(sa.func.coalesce(sa.func.max(tables.messages.c.id), 0))).one()
+    highest_id = sa.func.coalesce(sa.func.max(tables.messages.c.id), 0)
+    last, is_standby = session.execute(sa.select(highest_id, sa.func.pg_is_in_recovery())).one()
+    if is_standby:
+        raise OnStandby(
+            "On a standby, messages cannot be read in the order of their ids without missing some: "
+            "it does not show who is writing on the primary. Ask the primary, or page by time "
+            "(by='time')."
+        )
     writers = _writers(session)
     until = time.monotonic() + _PATIENCE
     while writers:

@@ -16,8 +16,7 @@ from datanommer.models.envelopes.identity import Fallback, lacks_time
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
 
-#: The longest body that is kept whole, in characters. No row takes as much; SQLite takes no more
-#: than 10**9 bytes, and a character has up to four.
+#: The longest body that is kept whole, in characters. No row takes as much.
 MAX_BODY_LENGTH = 200 * 1024**2
 
 # What the body of a message of fedmsg always has (source: fedmsg.core, fedmsg 1.1.7).
@@ -104,6 +103,11 @@ class Received:
             return cls(topic, parts[1][:MAX_BODY_LENGTH])
         texts = [part.decode("utf-8", "surrogateescape") for part in parts]
         return cls(None, json.dumps(texts).encode()[:MAX_BODY_LENGTH])
+
+    @property
+    def size(self) -> int:
+        """The length of its body."""
+        return len(self.body)
 
     def acknowledge(self) -> None:
         """Tell the broker that it is kept, if one wants to know."""

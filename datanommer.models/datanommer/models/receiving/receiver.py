@@ -57,6 +57,10 @@ class Receiver:
         """Whether signatures are required."""
         return self._validator is not None
 
+    def lets_in(self, received: Received) -> bool:
+        """Whether what was examined is to be stored, and not refused."""
+        return received.is_accepted or not self.validates
+
     def outdated(self) -> str | None:
         """Which of the CA certificate and the CRL is not valid now, in words."""
         return self._validator.outdated() if self._validator else None

@@ -69,8 +69,8 @@ def read(segment: Segment, state: State, last: int, limit: int, max_bytes: int) 
 
 def content_of(received: Received) -> bytes:
     """What the record of a message holds: a line of JSON, and the body as it came."""
-    fallback = received.fallback = received.fallback or Fallback.draw()
     body = received.body
+    fallback = received.fallback or ()
     is_text = isinstance(body, str)
     line = json.dumps([received.topic, received.headers, received.is_accepted, is_text, *fallback])
     return b"%b\n%b" % (line.encode(), body.encode() if isinstance(body, str) else body)
@@ -81,4 +81,5 @@ def received_of(record: Record) -> Received:
     line, _, body = record.content.partition(b"\n")
     topic, headers, is_accepted, is_text, *fallback = json.loads(line)
     text = body.decode() if is_text else body
-    return Received(topic, text, headers, Fallback(*fallback), is_accepted)
+    drawn = Fallback(*fallback) if fallback else None
+    return Received(topic, text, headers, drawn, is_accepted)

@@ -16,8 +16,9 @@ from datanommer.models.configuration import (
 from datanommer.models.errors import ConfigurationError, DatanommerError
 from datanommer.models.receiving.received import Received
 from datanommer.models.spooling.chunk import received_of
+from datanommer.models.spooling.loss import ASIDE
 from datanommer.models.spooling.segment import Segment
-from datanommer.models.spooling.spool import ASIDE, MAX_BYTES, MIN_FREE_BYTES, Spool
+from datanommer.models.spooling.spool import MAX_BYTES, MIN_FREE_BYTES, SLOW, Spool
 
 #: Where the spool is, unless the configuration says otherwise.
 SYSTEM_FOLDER = Path("/var/spool/datanommer")
@@ -61,7 +62,7 @@ def configured_spool(config: Mapping[str, Any]) -> Spool:
 
 def damaged_files(folder: Path) -> list[Path]:
     """The damaged files that were set aside in the folder of a spool."""
-    return sorted(folder.glob(f"*{ASIDE}"))
+    return sorted(file for place in (folder, folder / SLOW) for file in place.glob(f"*{ASIDE}"))
 
 
 def readable(file: Path) -> Iterator[tuple[int, Received]]:

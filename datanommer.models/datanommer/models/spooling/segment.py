@@ -21,9 +21,12 @@ from typing import NamedTuple, Self
 #: The version of the format of segments and state.
 VERSION = 2
 
-_NAME = re.compile(r"(?P<first_id>\d{20})-(?P<marker>[0-9a-f]{16})\.spool")
+_SUFFIX = ".spool"
+_NAME = re.compile(r"(?P<first_id>\d{20})-(?P<marker>[0-9a-f]{16})\.")
 _TITLE = re.compile(rb"datanommer spool (\d+) ([0-9a-f]{16})\n")
 _HEAD = struct.Struct(">8sQII")  # marker, id, length and checksum
+#: What a record takes beside its content.
+HEAD_BYTES = _HEAD.size
 _SIGNED = struct.Struct(">QI")  # what the checksum covers beside the content
 _LOOK_BYTES = 1024 * 1024  # that are looked through at a time for the next marker
 _PARTS = 1024  # that Linux takes in one call to write
@@ -61,30 +64,18 @@ class Segment:
     @classmethod
     def all_in(cls, folder: Path) -> list[Self]:
         """The segments in a folder, in the order of their ids."""
-        found = [_NAME.fullmatch(file.name) for file in folder.iterdir()]
         segments = [
-            cls(folder / match[0], int(match["first_id"]), bytes.fromhex(match["marker"]))
-            for match in found
-            if match
+            cls(file, int(match["first_id"]), bytes.fromhex(match["marker"]))
+            for file in folder.iterdir()
+            if file.suffix == _SUFFIX and (match := _NAME.match(file.name))
         ]
         return sorted(segments, key=lambda segment: segment.name)
 
     @classmethod
-    def create(cls, folder: Path, first_id: int) -> Self:
-        """A new, empty segment, on the disk.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
+    def new(cls, folder: Path, first_id: int) -> Self:
+        """A segment whose file is made when something is written to it."""
         marker = uuid.uuid4().bytes[:8]
-        segment = cls(folder / f"{first_id:020}-{marker.hex()}.spool", first_id, marker)
-        try:
-            segment.append([], 0)
-            synchronise(folder)
-        except OSError:
-            segment.file.unlink(missing_ok=True)
-            raise
-        return segment
+        return cls(folder / f"{first_id:020}-{marker.hex()}{_SUFFIX}", first_id, marker)
 
     @classmethod
     def of_file(cls, file: Path) -> Self | None:
@@ -93,8 +84,11 @@ class Segment:
         Raises:
             OSError: it cannot be read.
         """
-        with file.open("rb") as content:
-            title = _TITLE.match(content.read(_BLOCK_BYTES))
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            title = _TITLE.match(pread(descriptor, _BLOCK_BYTES, 0))
+        finally:
+            os.close(descriptor)
         name = _NAME.match(file.name)
         if title and int(title[1]) == VERSION:
             marker = bytes.fromhex(title[2].decode())
@@ -121,6 +115,13 @@ class Segment:
         except FileNotFoundError:
             return 0
 
+    def modified(self) -> float:
+        """When the file was written to, in seconds since 1970; 0 if it is gone."""
+        try:
+            return self.file.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def append(self, contents: Sequence[bytes], end: int, first_id: int = 0) -> int:
         """Write records behind those that end at `end`; they are on the disk when it returns.
 
@@ -145,6 +146,8 @@ class Segment:
             try:
                 written = _write(descriptor, parts, end)
                 os.fdatasync(descriptor)
+                if not end:
+                    _synchronise(self.file.parent)
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise
@@ -182,7 +185,7 @@ class Segment:
         return _HEAD.pack(self.marker, record_id, len(content), checksum)
 
     def _read(self, descriptor: int, place: int) -> Record | None:
-        head = _pread(descriptor, _HEAD.size, place)
+        head = pread(descriptor, _HEAD.size, place)
         if len(head) < _HEAD.size:
             return None
         marker, record_id, length, checksum = _HEAD.unpack(head)
@@ -190,14 +193,14 @@ class Segment:
         # A damaged length is not believed: it may be more than there is memory.
         if marker != self.marker or begin + length > os.fstat(descriptor).st_size:
             return None
-        content = _pread(descriptor, length, begin)
+        content = pread(descriptor, length, begin)
         if _checksum(record_id, content) != checksum:
             return None
         return Record(record_id, content, begin + length)
 
     def _next_marker(self, descriptor: int, place: int) -> int | None:
         overlap = len(self.marker) - 1
-        while len(data := _pread(descriptor, _LOOK_BYTES, place)) > overlap:
+        while len(data := pread(descriptor, _LOOK_BYTES, place)) > overlap:
             found = data.find(self.marker)
             if found >= 0:
                 return place + found
@@ -205,13 +208,35 @@ class Segment:
         return None
 
 
-def synchronise(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk.
+def pread(descriptor: int, length: int, place: int) -> bytes:
+    """What a file holds; zeros for the blocks that the disk cannot read.
+
+    Args:
+        descriptor: of the open file.
+        length: how many bytes.
+        place: where they begin.
 
     Raises:
-        OSError: the disk does not take them.
+        OSError: it cannot be read, for another reason than the disk.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    pieces = []
+    while length:
+        try:
+            piece = os.pread(descriptor, length, place)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            piece = _pread_blocks(descriptor, min(length, _LOOK_BYTES), place)
+        if not piece:
+            break
+        pieces.append(piece)
+        length, place = length - len(piece), place + len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _synchronise(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -234,23 +259,6 @@ def _write(descriptor: int, parts: Sequence[bytes], place: int) -> int:
             if written:
                 left[0] = memoryview(left[0])[written:]
     return place
-
-
-def _pread(descriptor: int, length: int, place: int) -> bytes:
-    """What a file holds; zeros for the blocks that the disk cannot read."""
-    pieces = []
-    while length:
-        try:
-            piece = os.pread(descriptor, length, place)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            piece = _pread_blocks(descriptor, min(length, _LOOK_BYTES), place)
-        if not piece:
-            break
-        pieces.append(piece)
-        length, place = length - len(piece), place + len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _pread_blocks(descriptor: int, length: int, place: int) -> bytes:

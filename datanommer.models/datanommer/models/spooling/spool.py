@@ -18,18 +18,19 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from datanommer.models.configuration import (
     SPOOL_DIR_KEY,
     SPOOL_MAX_BYTES_KEY,
     SPOOL_MIN_FREE_BYTES_KEY,
 )
+from datanommer.models.envelopes.identity import Fallback
 from datanommer.models.errors import SpoolFull, SpoolOfAnotherVersion
 from datanommer.models.receiving.received import Received
 from datanommer.models.spooling.chunk import Chunk, content_of, gone, read
+from datanommer.models.spooling.loss import Loss, set_aside
 from datanommer.models.spooling.segment import Segment
 from datanommer.models.spooling.state import State, locked, told_by, with_last_ids, with_tail
 
@@ -38,8 +39,8 @@ from datanommer.models.spooling.state import State, locked, told_by, with_last_i
 MAX_BYTES = 10 * 1024**3
 MIN_FREE_BYTES = 512 * 1024**2
 
-#: What the name of a file ends with that is set aside because it is damaged.
-ASIDE = ".damaged"
+#: The folder in that of a spool where messages wait that take long to store.
+SLOW = "slow"
 
 _STATE = "state"
 _OLD_FILE = "spool.sqlite"  # of a version before the first release
@@ -58,27 +59,6 @@ class Waiting(NamedTuple):
 
     messages: int
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Messages that waited and cannot be read.
-
-    Attributes:
-        missing: how many.
-        file: where the rest of them is kept; None if their file is gone.
-    """
-
-    missing: int
-    file: Path | None
-
-    def __str__(self) -> str:
-        if self.file is None:
-            return f"{self.missing} messages that waited in the spool are lost: their file is gone."
-        return (
-            f"A file of the spool was damaged: {self.missing} of its messages cannot be read. The "
-            f"others are stored. It is kept as {self.file}."
-        )
 
 
 class _Opened(NamedTuple):
@@ -107,7 +87,8 @@ class Spool:
         self._min_free_bytes = min_free_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, max_bytes // _SEGMENTS)
         self._lock = threading.Lock()
-        # What the disk may not have taken, or lost since.
+        # How far the spool was when it was used last: what the disk may not have taken, or lost
+        # since.
         self._known = State()
 
     @staticmethod
@@ -115,6 +96,11 @@ class Spool:
         """Whether there is a spool in a folder."""
         has_file = any((folder / name).is_file() for name in (_STATE, _OLD_FILE))
         return has_file or (folder.is_dir() and bool(Segment.all_in(folder)))
+
+    @property
+    def slow(self) -> Self:
+        """A spool in a folder of this one, for messages that take long to store."""
+        return type(self)(self.folder / SLOW, self._max_bytes, self._min_free_bytes)
 
     def require_room(self) -> None:
         """Make sure that messages can be put in.
@@ -135,14 +121,16 @@ class Spool:
             SpoolFull: it cannot be taken.
             SpoolOfAnotherVersion: another version has written it.
         """
+        for received in batch:
+            received.fallback = received.fallback or Fallback.draw()
         contents = [content_of(received) for received in batch]
         with self._opened(to_write=True) as opened:
             self._require_room_for(sum(map(len, contents)), opened.segments)
             state = opened.state
             segment = self._segment_to_write(opened)
             if segment is None:
-                segment = Segment.create(self.folder, state.accepted + 1)
-                state = state._replace(writing=segment.name, end=segment.start)
+                segment = Segment.new(self.folder, state.accepted + 1)
+                state = state._replace(writing=segment.name, end=0)
             end = segment.append(contents, state.end, state.accepted + 1)
             state = state._replace(accepted=state.accepted + len(batch), end=end)
             self._save(opened._replace(state=state))
@@ -263,7 +251,7 @@ class Spool:
                 os.fdatasync(opened.descriptor)
         for segment in done:
             if segment.name == state.reading and state.missing:
-                loss = Loss(state.missing, _set_aside(segment.file))
+                loss = Loss(state.missing, set_aside(segment.file))
             else:
                 with contextlib.suppress(OSError):
                     segment.file.unlink()
@@ -280,7 +268,7 @@ class Spool:
         if free - size < self._min_free_bytes:
             raise SpoolFull(
                 f"The disk of the spool in {self.folder} has {free} bytes free, and at least "
-                f"{self._min_free_bytes} stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
+                f"{self._min_free_bytes} must stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
             )
 
     @contextlib.contextmanager
@@ -305,8 +293,12 @@ class Spool:
         known = self._known
         state = None if descriptor is None else State.read(descriptor)
         if state is None:
-            state = known if known.accepted else told_by(segments)
-        return with_tail(state.merged_with(known), segments)
+            state = (known if known.accepted else told_by(segments)).of_new_spool()
+        # Otherwise another process has made the folder again, and its ids are not ours.
+        elif state.spool == known.spool:
+            state = state.merged_with(known)
+        self._known = with_tail(state, segments)
+        return self._known
 
     def _save(self, opened: _Opened) -> None:
         self._known = opened.state
@@ -322,14 +314,5 @@ class Spool:
         except OSError as error:
             raise SpoolFull(
                 f"The spool in {self.folder} cannot be used: {error.strerror}. {SPOOL_DIR_KEY} in "
-                "the fedmsg configuration can name another folder, which this user may write."
+                "the fedmsg configuration can name another folder that this user can write to."
             ) from error
-
-
-def _set_aside(file: Path) -> Path:
-    aside = file.with_name(f"{file.stem}{ASIDE}")
-    try:
-        file.rename(aside)
-    except OSError:
-        return file
-    return aside

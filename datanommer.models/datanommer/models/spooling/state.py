@@ -12,13 +12,14 @@ import fcntl
 import json
 import os
 import time
+import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from datanommer.models.errors import SpoolOfAnotherVersion
-from datanommer.models.spooling.segment import VERSION, Segment
+from datanommer.models.spooling.segment import VERSION, Segment, pread
 
 _LOCK_SECONDS = 10.0  # another process is done in milliseconds
 _LOCK_PAUSE = 0.01
@@ -36,6 +37,7 @@ class State(NamedTuple):
         reading: the name of the segment that was read last.
         offset: where its next record begins, in bytes.
         missing: how many of its messages could not be read so far.
+        spool: what tells it from the state of a spool that was in the same folder before.
     """
 
     accepted: int = 0
@@ -45,6 +47,7 @@ class State(NamedTuple):
     reading: str = ""
     offset: int = 0
     missing: int = 0
+    spool: str = ""
 
     @classmethod
     def read(cls, descriptor: int) -> Self | None:
@@ -53,7 +56,7 @@ class State(NamedTuple):
         Raises:
             SpoolOfAnotherVersion: another version of datanommer has written it.
         """
-        line = os.pread(descriptor, _SIZE, 0).rstrip(b"\0\n")
+        line = pread(descriptor, _SIZE, 0).rstrip(b"\0\n")
         text, _, checksum = line.rpartition(b" ")
         if not text or checksum != _checksum(text):
             return None
@@ -61,6 +64,10 @@ class State(NamedTuple):
         if values.pop("version") != VERSION:
             raise SpoolOfAnotherVersion
         return cls(**values)
+
+    def of_new_spool(self) -> Self:
+        """The same, of a spool that begins now."""
+        return self._replace(spool=uuid.uuid4().hex)
 
     def merged_with(self, other: Self) -> Self:
         """This state, or the other where that is further."""
@@ -154,7 +161,9 @@ def with_tail(state: State, segments: Sequence[Segment]) -> State:
     if segment.name == state.writing and segment.size() > state.end:
         offset = state.end
     elif segment.first_id > state.accepted:
-        offset = segment.start
+        # The process may have been killed before it had written as much as the title.
+        offset = segment.start if segment.size() >= segment.start else 0
+        state = state._replace(accepted=segment.first_id - 1)
     else:
         return state
     state = state._replace(writing=segment.name, end=offset)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -44,20 +44,25 @@ class Batch:
 
     Attributes:
         copy_lines: what COPY gets of the rows, where that is written already, by the row's `id()`.
+        is_replay: whether they were stored before. Then no reject counts as seen once more.
     """
 
     rows: list[Row]
     rejects: list[Reject]
     copy_lines: Mapping[int, str] = field(default_factory=dict)
+    is_replay: bool = False
 
     @classmethod
-    def of(cls, items: Iterable[Item], *, written_ahead: bool = False) -> Self:
+    def of(
+        cls, items: Iterable[Item], *, written_ahead: bool = False, is_replay: bool = False
+    ) -> Self:
         """The batch of rows and rejects in any order.
 
         Args:
             items: the rows and the rejects.
             written_ahead: write for COPY now, so that no connection has to wait for it. Where
                 another thread stores the batch, that takes a tenth off its time.
+            is_replay: whether they were stored before.
         """
         rows: list[Row] = []
         rejects: list[Reject] = []
@@ -69,10 +74,42 @@ class Batch:
         lines = {}
         if written_ahead and len(rows) >= copy_format.COPY_FROM:
             lines = {id(row): copy_format.line_of(row) for row in rows}
-        return cls(rows, rejects, lines)
+        return cls(rows, rejects, lines, is_replay)
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.rejects)
+
+
+class _Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+_Message = TypeVar("_Message", bound=_Sized)
+
+
+def split(messages: Iterable[_Message], most: int) -> Iterator[list[_Message]]:
+    """What goes into one batch each, in order: no more than `BATCH_BYTES` and one message.
+
+    If `messages` raises, what came before goes first.
+
+    Args:
+        messages: rows, rejects, or messages as they were received.
+        most: messages of a batch.
+    """
+    batch: list[_Message] = []
+    size = 0
+    try:
+        for message in messages:
+            batch.append(message)
+            size += message.size
+            if len(batch) == most or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    except Exception:
+        yield batch
+        raise
+    yield batch
 
 
 def store(
@@ -107,7 +144,7 @@ def store(
 def _insert(batch: Batch, connection: sa.Connection) -> tuple[Counts, list[Reject]]:
     result = rows.insert(connection, batch.rows, batch.copy_lines)
     kept = [*batch.rejects, *(Reject.of_row(row, error) for row, error in result.rejected)]
-    rejects.insert(connection, kept)
+    rejects.insert(connection, kept, is_replay=batch.is_replay)
     duplicates = len(result.duplicates)
     stored = len(batch.rows) - duplicates - len(result.rejected)
     return Counts(stored, duplicates, len(kept)), kept

@@ -15,8 +15,18 @@ _BYTES_OF_A_STATEMENT = 32 * 1024 * 1024
 _MOST_SEEN = 2**31 - 1
 
 
-def insert(connection: sa.Connection, rejects: Sequence[Reject]) -> None:
+_COUNT = f"UPDATE SET seen = least(rejected.seen::bigint + excluded.seen, {_MOST_SEEN})"
+
+
+def insert(
+    connection: sa.Connection, rejects: Sequence[Reject], *, is_replay: bool = False
+) -> None:
     """Insert rejects, or count those that are there already, in the transaction of a connection.
+
+    Args:
+        connection: to the database.
+        rejects: one may be there several times.
+        is_replay: whether they were inserted before, and are not to be counted again.
 
     Raises:
         psycopg2.Error: the database failed; the transaction is over.
@@ -42,8 +52,7 @@ def insert(connection: sa.Connection, rejects: Sequence[Reject]) -> None:
     execute_values(
         connection.connection.cursor(),
         "INSERT INTO rejected (sha256, msg_id, topic, kind, reason, raw, seen) VALUES %s "
-        "ON CONFLICT (sha256) DO UPDATE SET seen = "
-        f"least(rejected.seen::bigint + excluded.seen, {_MOST_SEEN})",
+        f"ON CONFLICT (sha256) DO {'NOTHING' if is_replay else _COUNT}",
         values,
         page_size=max(1, _BYTES_OF_A_STATEMENT // (largest + 1)),
     )
