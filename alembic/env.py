@@ -8,12 +8,13 @@ embedded default.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from logging.config import fileConfig
-from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
 from alembic import context
+from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
@@ -23,7 +24,7 @@ from datanommer.models.database import engine as engines
 from datanommer.models.database import location, migrations
 from datanommer.models.errors import DatanommerError
 
-#: The key of the advisory lock that one who migrates a database holds ("datanomm" in ASCII).
+#: The key of the advisory lock that each step holds ("datanomm" in ASCII).
 LOCK = 0x646174616E6F6D6D
 #: How long a step waits for a lock on a table, where neither the server nor the URL says.
 LOCK_TIMEOUT = "10s"
@@ -49,28 +50,70 @@ def _is_ours(
 
 def _run(connection: sa.Connection) -> None:
     """Run the command that alembic was called with, on that connection."""
+    # The transactions are those of this module: alembic begins none.
     context.configure(
-        connection=connection,
-        target_metadata=tables.metadata,
-        transaction_per_migration=True,
-        include_object=_is_ours,
+        connection=connection, target_metadata=tables.metadata, include_object=_is_ours
     )
     destination = context.get_context().opts.get("destination_rev")
-    if destination is not None:
-        _require_utf8(connection)
-        _lock(connection)
-    revisions = context.get_context().get_current_heads()
-    # alembic takes a transaction that is open already for somebody else's, and never commits it.
-    connection.commit()
-    migrations.require_known(revisions, context.script)
-    if isinstance(destination, str):  # and not for alembic stamp
-        migrations.require_tables(connection)
-        connection.commit()
-    _require_a_step_left(destination, revisions, context.script)
-    _require_a_way_back(destination, revisions, context.script)
-    _require_primary(connection, destination, revisions, context.script)
-    with context.begin_transaction():
+    if isinstance(destination, str):
+        _migrate(connection, destination)
+        return
+    with connection.begin():
+        if destination is not None:  # of alembic stamp; the others change nothing
+            _lock(connection)
+            _require_primary(connection)
+        _revisions()
         context.run_migrations()
+
+
+def _migrate(connection: sa.Connection, destination: str) -> None:
+    """Upgrade or downgrade. Each step has a transaction of its own, which begins with the lock.
+
+    A lock of the session would be shared with others behind a pooler such as pgbouncer. So somebody
+    else may come between two steps, and what is left is looked up with the lock.
+    """
+    migration = context.get_context()
+    plan = migration.opts["fn"]
+    steps: Sequence[RevisionStep] | None = None
+    # To configure it anew would show twice what alembic says of itself.
+    migration._migrations_fn = lambda *_: (steps or ())[:1]  # noqa: SLF001  one step of the plan
+    while steps is None or steps:
+        with connection.begin():
+            _lock(connection)
+            revisions = _revisions()
+            if steps is None:
+                _require_utf8(connection)
+                migrations.require_tables(connection, revisions)
+                _require_a_step_left(destination, revisions, context.script)
+                _require_a_way_back(destination, revisions, context.script)
+                steps = list(plan(revisions, migration))
+                # On a standby, a program may make sure that the database is at head.
+                if steps:
+                    _require_primary(connection)
+            steps = _left(steps, revisions)
+            context.run_migrations()
+        steps = steps[1:]
+
+
+def _revisions() -> tuple[str, ...]:
+    """Those that the database is at."""
+    revisions = context.get_context().get_current_heads()
+    migrations.require_known(revisions, context.script)
+    return revisions
+
+
+def _left(steps: Sequence[RevisionStep], revisions: tuple[str, ...]) -> Sequence[RevisionStep]:
+    """The steps that are left to run, where somebody else may have run some."""
+    for number, step in enumerate(steps):
+        if step.from_revisions == revisions:
+            return steps[number:]
+    if not steps or steps[-1].to_revisions == revisions:
+        return ()
+    at = ", ".join(revisions) or "base"
+    raise CommandError(
+        f"Somebody else migrates this database too: it is at revision {at} now, which is not on "
+        "the way. The steps so far are kept. Run the command again if you still need to."
+    )
 
 
 def _require_utf8(connection: sa.Connection) -> None:
@@ -84,35 +127,34 @@ def _require_utf8(connection: sa.Connection) -> None:
 
 
 def _lock(connection: sa.Connection) -> None:
-    """Let nobody else migrate this database before the connection is closed."""
-    if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LOCK))):
-        _say("Somebody else is migrating this database: waiting until that is done.")
-        connection.execute(sa.select(sa.func.pg_advisory_lock(LOCK)))
+    """Let nobody else migrate this database before the transaction ends."""
     # A long step is no runaway query, whatever limits the server sets for those.
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.exec_driver_sql(f"SET {limit} = 0")
+        connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+    if not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(LOCK))):
+        _say("Somebody else is migrating this database: waiting until that is done.")
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
     # Who waits for a lock lets nobody else have it meanwhile, not even to read.
     connection.exec_driver_sql(
-        f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', false) "
+        f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true) "
         "WHERE current_setting('lock_timeout') = '0'"
     )
 
 
 def _require_a_step_left(
-    destination: Any, revisions: tuple[str, ...], script: ScriptDirectory
+    destination: str, revisions: tuple[str, ...], script: ScriptDirectory
 ) -> None:
-    relative = isinstance(destination, str) and destination.startswith("+")
-    if relative and set(revisions) == set(script.get_heads()):
+    if destination.startswith("+") and set(revisions) == set(script.get_heads()):
         raise FullyUpgraded(
             f"The database is fully upgraded: it is at the head revision, {revisions[0]}."
         )
 
 
 def _require_a_way_back(
-    destination: Any, revisions: tuple[str, ...], script: ScriptDirectory
+    destination: str, revisions: tuple[str, ...], script: ScriptDirectory
 ) -> None:
     """Refuse a downgrade before its first step, where a later one would refuse."""
-    if not isinstance(destination, str) or destination.startswith("+"):
+    if destination.startswith("+"):
         return
     try:
         steps = list(script.iterate_revisions(revisions, destination, select_for_downgrade=True))
@@ -123,20 +165,8 @@ def _require_a_way_back(
             raise CommandError(refusal)
 
 
-def _require_primary(
-    connection: sa.Connection, destination: Any, revisions: tuple[str, ...], script: ScriptDirectory
-) -> None:
-    """Refuse on a standby what changes something; a program may make sure there that it is at head.
-
-    Raises:
-        CommandError: it is a standby.
-    """
-    is_at_head = set(revisions) == set(script.get_heads())
-    if destination is None or (destination == "head" and is_at_head):
-        return
-    is_standby = connection.scalar(sa.select(sa.func.pg_is_in_recovery()))
-    connection.commit()
-    if is_standby:
+def _require_primary(connection: sa.Connection) -> None:
+    if connection.scalar(sa.select(sa.func.pg_is_in_recovery())):
         raise CommandError(
             "The database is a standby, which takes no changes. Migrate its primary instead: the "
             "standby follows."

@@ -160,8 +160,8 @@ class Bus:
 
     def start_relay(self) -> Daemon:
         """A relay that whoever starts from here on listens to, or sends to."""
-        self.config["relay_inbound"] = f"tcp://127.0.0.1:{_free_port()}"
-        self.config["endpoints"]["relay_outbound"] = [f"tcp://127.0.0.1:{_free_port()}"]
+        self.config["relay_inbound"] = f"tcp://127.0.0.1:{free_port()}"
+        self.config["endpoints"]["relay_outbound"] = [f"tcp://127.0.0.1:{free_port()}"]
         relay = self.start("fedmsg-relay")
         relay.wait_until_it_says("Running the MokshaHub reactor")
         return relay
@@ -224,7 +224,7 @@ class Archive:
         self._engine.dispose()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

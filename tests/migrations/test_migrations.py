@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from bus import eventually
 from classic import add, execute, make
 from datanommer import models
 from datanommer.models import embedded, tables
@@ -532,6 +534,36 @@ def test_two_who_upgrade_at_once_take_turns(empty_database):
         _, said = one.communicate(timeout=60)
         assert one.returncode == 0, said
     assert revision(empty_database) == [HEAD]
+
+
+def test_who_is_taken_off_the_way_between_two_steps_says_so_and_keeps_the_first(
+    engine, empty_database
+):
+    migrations.upgrade(engine, "e4816ad3072c")
+    waiting = (
+        "SELECT 1 FROM pg_locks WHERE locktype = %s AND NOT granted AND database = "
+        "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with (
+        contextlib.closing(psycopg2.connect(empty_database)) as writer,
+        contextlib.closing(psycopg2.connect(empty_database)) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        writer.cursor().execute("LOCK TABLE messages IN ROW EXCLUSIVE MODE")
+        upgrade = pool.submit(migrations.upgrade, engine, "+2")
+        eventually(lambda: execute(empty_database, waiting, ["relation"]), "the first step")
+        cursor = other.cursor()
+        queued = pool.submit(cursor.execute, "SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        eventually(lambda: execute(empty_database, waiting, ["advisory"]), "the other one")
+        writer.rollback()
+        queued.result()
+        cursor.execute("SELECT version_num FROM alembic_version")
+        assert cursor.fetchall() == [("7b90d2f5c61a",)]
+        cursor.execute("UPDATE alembic_version SET version_num = 'e4816ad3072c'")
+        other.commit()
+        with pytest.raises(NotAtHead, match="at revision e4816ad3072c now, which is not on the"):
+            upgrade.result()
+    assert revision(empty_database) == ["e4816ad3072c"]
 
 
 @pytest.mark.parametrize(

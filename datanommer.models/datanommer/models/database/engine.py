@@ -9,6 +9,7 @@ import psycopg2
 import sqlalchemy as sa
 
 from datanommer.models import embedded
+from datanommer.models.database import settings as transaction_settings
 from datanommer.models.database.location import embedded_folder, parse
 
 # Seconds: a command should fail rather than hang.
@@ -41,12 +42,12 @@ def create_engine(
 ) -> sa.Engine:
     """An engine for the database at `url`. An embedded server is started unless it runs.
 
-    Every connection is in UTC. No error prints the parameters of its statement.
+    Every transaction is in UTC. No error prints the parameters of its statement.
 
     Args:
         url: the URL, as `locate` returns it.
-        settings: PostgreSQL's settings for each session (``{"lock_timeout": "3s"}``). Those in the
-            URL (``?options=-c lock_timeout=1s``) take precedence.
+        settings: PostgreSQL's settings for each transaction (``{"lock_timeout": "3s"}``). Those in
+            the URL (``?options=-c lock_timeout=1s``) take precedence.
         connect_timeout: how long a new connection may take, in seconds.
         pre_ping: whether to test a pooled connection before each use. No time limit applies to
             the test.
@@ -59,24 +60,27 @@ def create_engine(
     if folder is not None:
         url = embedded.start(folder)
     parsed = parse(url)
-    # If an option is there twice, PostgreSQL takes the last one.
-    defaults = [f"-c {name}={value}" for name, value in (settings or {}).items()]
-    options = " ".join([*defaults, str(parsed.query.get("options", "")), "-c timezone=UTC"])
-    # The same names in the URL take precedence.
+    in_url = transaction_settings.parse(" ".join(parsed.normalized_query.get("options", ())))
+    hosts = str(parsed.get_dialect()().create_connect_args(parsed)[1].get("host", ""))
+    # The same names in the URL take precedence, but for the options.
     arguments = {
-        "connect_timeout": connect_timeout,
+        # libpq applies it to each host.
+        "connect_timeout": max(connect_timeout // len(hosts.split(",")), 1),
         "application_name": "datanommer",
         **_KEEPALIVES,
     }
-    return sa.create_engine(
-        parsed,
+    engine = sa.create_engine(
+        parsed.difference_update_query(["options"]),
         hide_parameters=True,
         pool_pre_ping=pre_ping,
         connect_args={
             **{key: value for key, value in arguments.items() if key not in parsed.query},
-            "options": options.strip(),
+            # Otherwise libpq would send those of PGOPTIONS, which pgbouncer refuses.
+            "options": "",
         },
     )
+    transaction_settings.apply(engine, {**(settings or {}), **in_url, "timezone": "UTC"})
+    return engine
 
 
 def reason(error: BaseException, *, detailed: bool = False) -> str:

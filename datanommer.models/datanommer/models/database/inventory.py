@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -207,13 +208,22 @@ def take(connection: sa.Connection) -> Inventory:
     except sa.exc.ProgrammingError as error:
         connection.rollback()
         if isinstance(error.orig, psycopg2.errors.UndefinedTable):
-            return _take(connection, "ARRAY[]::text[]")
+            return take_at(connection, ())
         if isinstance(error.orig, psycopg2.errors.InsufficientPrivilege):
             raise DatanommerError(
                 f"The role may not see how far the database is: {engines.sentence(error)} As the "
                 "owner of the tables, GRANT SELECT ON alembic_version to it."
             ) from error
         raise
+
+
+def take_at(connection: sa.Connection, revisions: Iterable[str]) -> Inventory:
+    """What is in a database that is at these revisions.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database failed.
+    """
+    return _take(connection, "ARRAY[]::text[]")._replace(revisions=frozenset(revisions))
 
 
 def _take(connection: sa.Connection, revisions: str) -> Inventory:

@@ -25,6 +25,11 @@ from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
 _DRIVER = "postgresql+psycopg2"
 # Matches a second @ after a password. SQLAlchemy ends the password at the first one.
 _SECOND_AT = re.compile(r"//[^:/]*:[^@]*@.*@", re.DOTALL)
+# Several hosts, as libpq takes them. No @ may follow: what stands before it could be a password.
+_HOSTS = re.compile(
+    r"(//(?:[^:/]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)((?:/[^?@]*)?)(?:\?([^@]*))?", re.DOTALL
+)
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.%]*)\]|([\w.%-]*))(?::([0-9]*))?")
 # What a database is not called, and a URL in the wrong place has: libpq would read it as one.
 _NO_NAME = re.compile(r"[@=:/\s]")
 # What may be shown of the query of a URL; whatever else is there may be a secret.
@@ -92,7 +97,7 @@ def default_folder() -> Path:
 
 
 def parse(url: str) -> sa.URL:
-    """The URL, parsed by SQLAlchemy.
+    """The URL, parsed by SQLAlchemy. Several hosts are in its query.
 
     Raises:
         ConfigurationError: it is not the URL of a PostgreSQL database.
@@ -109,7 +114,7 @@ def parse(url: str) -> sa.URL:
         scheme = _DRIVER
     try:
         url.encode()  # raises for a command line or an environment that is not text
-        parsed = sa.make_url(scheme + colon + rest)
+        parsed = sa.make_url(scheme + colon + _with_hosts_in_query(rest))
         # The driver may reject it as well: a port that is no number, say.
         parsed.get_dialect()().create_connect_args(parsed)
     except (sa.exc.SQLAlchemyError, ValueError):
@@ -121,9 +126,35 @@ def parse(url: str) -> sa.URL:
     if parsed is None or parsed.drivername != _DRIVER or not is_certain:
         raise ConfigurationError(
             "The database URL cannot be used: it must look like "
-            "postgresql://user:password@host:5432/database or embedded:///path/of/a/folder."
+            "postgresql://user:password@host:5432/database or, with several servers, "
+            "postgresql://user:password@host1:5432,host2:5432/database?target_session_attrs="
+            "read-write, or embedded:///path/of/a/folder."
         )
     return parsed
+
+
+def _with_hosts_in_query(rest: str) -> str:
+    """A URL without its scheme; if it has several hosts, they are where SQLAlchemy takes them.
+
+    Raises:
+        ValueError: one of them is no host.
+    """
+    found = _HOSTS.fullmatch(rest)
+    if found is None:
+        return rest
+    before, hosts, path, query = found.groups()
+    names, ports = zip(*map(_host_and_port, hosts.split(",")), strict=True)
+    several = f"host={','.join(names)}"
+    if any(ports):
+        several += f"&port={','.join(ports)}"
+    return f"{before}{path}?{several}{f'&{query}' if query else ''}"
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise ValueError
+    return found[1] or found[2] or "", found[3] or ""
 
 
 def embedded_folder(url: str) -> Path | None:
@@ -158,4 +189,5 @@ def describe(url: str) -> str:
     # Behind an @ in it, there may be a password without its colon.
     user = (parsed.username or "").partition("@")[0] or None
     shown = parsed.difference_update_query(hidden).set(drivername="postgresql", username=user)
-    return shown.render_as_string(hide_password=True)
+    text = shown.render_as_string(hide_password=True)
+    return text.replace("%2C", ",").replace("%3A", ":")  # several hosts, and IPv6

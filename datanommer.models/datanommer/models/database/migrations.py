@@ -70,8 +70,6 @@ def upgrade(
 
     config = _config(alembic_ini)
     with connect(engine) as connection:
-        # So that it is closed afterwards, and does not return to the pool with a lock and settings.
-        connection.detach()
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, revision)
@@ -151,13 +149,17 @@ def require_head(
         raise BehindHead(_describe(engine), state.steps, command)
 
 
-def require_tables(connection: sa.Connection) -> None:
+def require_tables(connection: sa.Connection, revisions: Iterable[str]) -> None:
     """Make sure that the tables are those of the revision, before a step is run.
+
+    Args:
+        connection: in the transaction of the step.
+        revisions: those that the database is at.
 
     Raises:
         NotAtHead: they are not; says what to do.
     """
-    if fault := inventories.take(connection).fault(_admin_folder()):
+    if fault := inventories.take_at(connection, revisions).fault(_admin_folder()):
         raise NotAtHead(f"The database {fault}")
 
 

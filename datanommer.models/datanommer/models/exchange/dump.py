@@ -66,7 +66,7 @@ def dump(engine: sa.Engine, output: Output, filters: Filters, *, as_list: bool =
     """
     predicate, parameters = predicates.as_sql(filters, "m")
     where = f"WHERE {predicate}" if filters.names else ""
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         cursor = connection.connection.cursor()
         select = cursor.mogrify(_query(where, as_list=as_list), parameters).decode()
         # It compiles for longer than it then saves.

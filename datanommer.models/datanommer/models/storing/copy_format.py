@@ -8,9 +8,9 @@ from typing import Any
 
 from datanommer.models.envelopes.row import Row
 
-#: From how many rows on COPY by way of a temporary table is faster than INSERT: at 10 it is slower
-#: by an eighth, at 50 faster by a tenth, at 1,000 by two fifths (benchmarks/batches.py).
-COPY_FROM = 50
+#: From how many rows on COPY by way of a temporary table is faster than INSERT: at 50 it is slower
+#: by a twentieth, at 100 faster by a tenth, at 200 by a fifth (benchmarks/batches.py).
+COPY_FROM = 75
 #: How many characters are too many for an INSERT, which is one statement, and for one piece of a
 #: COPY.
 LARGE = 16 * 1024 * 1024
