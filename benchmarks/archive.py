@@ -115,7 +115,7 @@ def copies_of_tables(url: str, folder: Path) -> Callable[[], float]:
 def empty_tables(url: str) -> None:
     """Take all messages out of a database."""
     with contextlib.closing(create_engine(url).raw_connection()) as connection:
-        connection.cursor().execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
+        connection.cursor().execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
         connection.commit()
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from psycopg2.extras import execute_values
 
 import datanommer.models
 from bus import Archive, Bus
 from classic import execute, make
-from datanommer.models import add_all, session, tables
+from datanommer.consumer.failure import is_of_database
+from datanommer.models import Message, add_all, session, tables
 from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.database.engine import create_engine
+from datanommer.models.database.engine import create_engine, reason
 from datanommer.models.errors import ConfigurationError
 from datanommer.models.finding.filters import Filters
 from datanommer.models.spooling.spool import Spool
+from datanommer.models.storing import inserts
 from datanommer.models.storing.reindex import reindex
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received
 from roles import FILE, GROUPS, Roles, remove_unused
@@ -35,6 +41,10 @@ TABLES = sorted({*tables.metadata.tables, "alembic_version"})
 INSERT = (
     "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg) "
     "VALUES ('x', 0, 't', 'c', now(), '1')"
+)
+INSERT_WITH_TIME = (
+    "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg, stored_at) "
+    "VALUES ('x', 0, 't', 'c', now(), '1', now())"
 )
 #: Refused to everybody but the owner.
 FOR_THE_OWNER = [
@@ -54,6 +64,13 @@ FOR_THE_OWNER = [
     "CREATE TABLE another ()",
     "SET ROLE datanommer_owner",
     "SELECT setval('messages_id_seq', 1)",
+    "SELECT nextval('messages_id_seq')",
+    "SELECT nextval('certificates_id_seq')",
+    "SELECT nextval('rejected_id_seq')",
+    INSERT_WITH_TIME,
+    "INSERT INTO certificates (id, body, sha256) VALUES (5, '', sha256(''))",
+    "INSERT INTO rejected (id, kind, reason, raw, sha256) VALUES (5, '', '', '', '')",
+    "INSERT INTO rejected (received_at, kind, reason, raw, sha256) VALUES (now(), '', '', '', '')",
     "UPDATE sync_events SET run_id = 'x'",
 ]
 FOR_THE_MAINTAINER = [
@@ -69,10 +86,11 @@ FOR_THE_MAINTAINER = [
 FOR_THE_WRITER = [
     INSERT,
     "INSERT INTO users VALUES ('x')",
+    "INSERT INTO certificates (body, sha256) VALUES ('', sha256(''))",
     "INSERT INTO rejected (kind, reason, raw, sha256) VALUES ('', '', '', '')",
     "UPDATE rejected SET seen = 2",
-    f"{INSERT}; INSERT INTO sync_events VALUES (lastval(), now(), 'start')",
-    "SELECT nextval('messages_id_seq')",
+    f"{INSERT}; INSERT INTO sync_events SELECT id, now(), 'start' FROM messages",
+    "SELECT datanommer_draw_ids(1)",
 ]
 
 
@@ -183,6 +201,111 @@ class TestTheWriter:
             assert not refused(url, sql), sql
         for sql in FOR_THE_OWNER + FOR_THE_MAINTAINER:
             assert refused(url, sql), sql
+
+
+class TestAWriterThatMeansHarm:
+    @pytest.fixture
+    def attacker(self, roles: Roles) -> str:
+        return roles.member("datanommer_writer")
+
+    @pytest.mark.parametrize("row_id", [None, 2**63 - 1, 0, -1])
+    @pytest.mark.parametrize("is_copy", [False, True])
+    def test_cannot_use_an_id_that_the_sequence_has_not_given_out(
+        self, roles: Roles, database: str, attacker: str, row_id: int | None, is_copy: bool
+    ) -> None:
+        datanommer.models.init(roles.member("datanommer_writer"))
+        add_all([envelope() for _ in range(3)])
+        ids = range(4, 14) if row_id is None else [row_id]  # None: the next ones
+        assert not with_ids(attacker, ids, is_copy=is_copy)
+        honest = [envelope() for _ in range(10)]
+        assert add_all(honest) == (10, 0, 0)
+        found = Message.page(by="id").messages
+        assert [message.id for message in found] == list(range(1, 14))
+        assert execute(database, "SELECT count(*) FROM rejected") == [(0,)]
+
+    def test_cannot_use_the_first_id_of_an_empty_archive(self, roles: Roles, attacker: str) -> None:
+        datanommer.models.init(roles.member("datanommer_writer"))
+        assert not with_ids(attacker, [1])
+        assert add_all([envelope()]).stored == 1
+
+    @pytest.mark.parametrize("number", [1, 200])
+    def test_who_uses_ids_that_somebody_else_has_drawn_puts_nothing_among_the_rejected(
+        self,
+        roles: Roles,
+        database: str,
+        attacker: str,
+        number: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        datanommer.models.init(roles.member("datanommer_writer"))
+        draw_ids = inserts._draw_ids
+        taken: list[int] = []
+
+        def draw_and_be_robbed(cursor: Any, rows: Any) -> Any:
+            drawn = draw_ids(cursor, rows)
+            if not taken:
+                taken.append(drawn[-1][0])
+                assert with_ids(attacker, taken)
+            return drawn
+
+        monkeypatch.setattr(inserts, "_draw_ids", draw_and_be_robbed)
+        assert add_all([envelope() for _ in range(number)]) == (number, 0, 0)
+        assert taken == [number]
+        assert execute(database, "SELECT count(*) FROM rejected") == [(0,)]
+
+    def test_who_uses_them_every_time_does_not_make_a_hub_drop_a_message(
+        self, roles: Roles, attacker: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        datanommer.models.init(roles.member("datanommer_writer"))
+        draw_ids = inserts._draw_ids
+
+        def draw_and_be_robbed(cursor: Any, rows: Any) -> Any:
+            drawn = draw_ids(cursor, rows)
+            assert with_ids(attacker, [drawn[0][0]])
+            return drawn
+
+        monkeypatch.setattr(inserts, "_draw_ids", draw_and_be_robbed)
+        with pytest.raises(psycopg2.Error) as failure:
+            add_all([envelope() for _ in range(2)])
+        # So the hub puts them into the spool, and tries again.
+        assert is_of_database(failure.value)
+        assert "messages_pkey" in reason(failure.value)
+
+    def test_cannot_store_something_else_under_the_hash_of_a_certificate(
+        self, roles: Roles, attacker: str
+    ) -> None:
+        datanommer.models.init(roles.member("datanommer_writer"))
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            execute(
+                attacker,
+                "INSERT INTO certificates (body, sha256) VALUES ('forged', sha256('honest'))",
+            )
+        sent = envelope(certificate="honest")
+        add_all([sent])
+        stored = Message.from_msg_id(sent["body"]["msg_id"])
+        assert stored is not None
+        assert stored.certificate == "honest"
+
+
+def with_ids(url: str, ids: Iterable[int], *, is_copy: bool = False) -> bool:
+    """Try to insert messages with ids of one's own choice; whether the server lets that through."""
+    columns = "id, msg_id, i, topic, category, timestamp, msg"
+    rows = [(row_id, f"forged-{uuid.uuid4()}", "0", "t", "c", "2013-02-18", "1") for row_id in ids]
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            if is_copy:
+                lines = "".join("\t".join(map(str, row)) + "\n" for row in rows)
+                cursor.copy_expert(f"COPY messages ({columns}) FROM STDIN", io.StringIO(lines))
+            else:
+                template = "(%s, %s, %s::int, %s, %s, %s::timestamptz, %s::json)"
+                insert = f"INSERT INTO messages ({columns}) VALUES %s"
+                execute_values(cursor, insert, rows, template)
+    except psycopg2.errors.InsufficientPrivilege:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 class TestTheReader:
@@ -324,10 +447,43 @@ class TestTheFile:
         execute(
             database,
             "GRANT ALL ON ALL TABLES IN SCHEMA public TO datanommer_writer;"
+            "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO datanommer_writer;"
             "GRANT UPDATE (reason) ON rejected TO datanommer_reader",
         )
         roles.install()
         assert rights(database) == before
+
+    def test_what_it_gave_before_the_upgrade_is_put_right_by_the_upgrade(
+        self, roles: Roles, database: str, run: Run
+    ) -> None:
+        before = rights(database)
+        writer = roles.member("datanommer_writer")
+        owner = roles.member("datanommer_owner")
+        for row_id, step, is_refused in (
+            (2**62, ["downgrade", "-1"], False),
+            (2**61, ["upgrade", "+1"], True),
+        ):
+            moved = run("alembic", "-c", INI, "-x", f"url={owner}", *step)
+            assert moved.returncode == 0, moved.stderr
+            assert refused(writer, INSERT_WITH_TIME) is is_refused
+            assert with_ids(writer, [row_id]) is not is_refused
+        assert rights(database) == before
+
+    def test_who_was_given_the_right_to_add_by_somebody_else_keeps_it_in_an_upgrade(
+        self, roles: Roles, database: str, run: Run
+    ) -> None:
+        owner = roles.member("datanommer_owner")
+        assert run("alembic", "-c", INI, "-x", f"url={owner}", "downgrade", "-1").returncode == 0
+        url = roles.member(None)
+        name = sa.make_url(url).username
+        execute(
+            database,
+            f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {name};"
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name};",
+        )
+        assert run("alembic", "-c", INI, "-x", f"url={owner}", "upgrade", "+1").returncode == 0
+        datanommer.models.init(url)
+        assert add_all([envelope(certificate="c")]).stored == 1
 
     def test_an_owner_so_far_keeps_its_rights(
         self, no_roles_yet: Roles, empty_database: str, run: Run
@@ -366,14 +522,18 @@ class TestTheFile:
 
 
 def rights(url: str) -> list[tuple[object, ...]]:
+    # In one order, whoever was given what first.
+    in_order = "(SELECT array_agg(each ORDER BY each) FROM unnest({}::text[]) AS each)::text"
     return execute(
         url,
-        "SELECT relname, relowner::regrole::text, relacl::text FROM pg_class "
+        f"SELECT relname, relowner::regrole::text, {in_order.format('relacl')} FROM pg_class "
         "WHERE relnamespace = 'public'::regnamespace "
-        "UNION ALL SELECT attrelid::regclass || '.' || attname, '', attacl::text "
+        f"UNION ALL SELECT attrelid::regclass || '.' || attname, '', {in_order.format('attacl')} "
         "FROM pg_attribute WHERE attacl IS NOT NULL "
-        "UNION ALL SELECT nspname, nspowner::regrole::text, nspacl::text FROM pg_namespace "
-        "WHERE nspname = 'public' "
-        "UNION ALL SELECT '', '', datacl::text FROM pg_database WHERE datname = current_database() "
-        "ORDER BY 1",
+        f"UNION ALL SELECT nspname, nspowner::regrole::text, {in_order.format('nspacl')} "
+        "FROM pg_namespace WHERE nspname = 'public' "
+        f"UNION ALL SELECT '', '', {in_order.format('datacl')} FROM pg_database "
+        "WHERE datname = current_database() "
+        f"UNION ALL SELECT proname, proowner::regrole::text, {in_order.format('proacl')} "
+        "FROM pg_proc WHERE starts_with(proname, 'datanommer_') ORDER BY 1",
     )

@@ -7,8 +7,8 @@
 --                          and what is known of the syncs of logs
 --   datanommer_owner       owns the tables: migrates them, and may do anything with them
 --
--- Nobody but the owner can change or delete a message. The roles cannot log in; those who log in
--- are members:
+-- Nobody but the owner can change or delete a message, choose when one was stored, or give one an id
+-- that its sequence has not given out. The roles cannot log in; those who log in are members:
 --
 --   CREATE ROLE hub LOGIN PASSWORD '...' IN ROLE datanommer_writer;
 --
@@ -52,7 +52,10 @@ DECLARE
     );
 BEGIN
     IF to_regclass('messages') IS NOT NULL
-        AND to_regclass('sync_events') IS NULL
+        AND NOT EXISTS (
+            SELECT FROM pg_constraint WHERE conrelid = to_regclass('certificates')
+            AND conname = 'certificates_sha256_check'
+        )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
             USING HINT = 'Type `alembic upgrade head` first, and run this again.';
@@ -116,20 +119,32 @@ BEGIN
     REVOKE ALL ON messages, certificates, users, packages, user_messages, package_messages, topics,
         rejected, sync_events, alembic_version
         FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
+    EXECUTE format(
+        'REVOKE ALL ON SEQUENCE %s, %s, %s '
+        'FROM datanommer_maintainer, datanommer_writer, datanommer_reader',
+        pg_get_serial_sequence('messages', 'id'), pg_get_serial_sequence('certificates', 'id'),
+        pg_get_serial_sequence('rejected', 'id')
+    );
+    REVOKE ALL ON FUNCTION datanommer_draw_ids(integer)
+        FROM PUBLIC, datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     GRANT SELECT ON messages, certificates, users, packages, user_messages, package_messages,
         topics, rejected, sync_events, alembic_version
         TO datanommer_maintainer, datanommer_writer, datanommer_reader;
 
-    -- Not topics: its triggers write there, whoever adds the messages.
-    GRANT INSERT ON messages, certificates, users, packages, user_messages, package_messages,
-        rejected, sync_events
+    -- Not topics: its triggers write there, whoever adds the messages. Not when something came: the
+    -- server's clock says that. The id of a message is drawn ahead, and a trigger makes sure that it
+    -- was. What else has an id gets it by itself.
+    GRANT INSERT ON users, packages, user_messages, package_messages, sync_events
         TO datanommer_maintainer, datanommer_writer;
-    EXECUTE format(
-        'GRANT USAGE ON SEQUENCE %s, %s, %s TO datanommer_maintainer, datanommer_writer',
-        pg_get_serial_sequence('messages', 'id'), pg_get_serial_sequence('certificates', 'id'),
-        pg_get_serial_sequence('rejected', 'id')
-    );
+    GRANT INSERT (id, i, timestamp, certificate_id, msg_id, topic, category, username, crypto,
+        signature, source_name, source_version, msg, headers, extra) ON messages
+        TO datanommer_maintainer, datanommer_writer;
+    GRANT INSERT (body, sha256) ON certificates TO datanommer_maintainer, datanommer_writer;
+    GRANT INSERT (msg_id, topic, kind, reason, raw, sha256, seen) ON rejected
+        TO datanommer_maintainer, datanommer_writer;
+    GRANT EXECUTE ON FUNCTION datanommer_draw_ids(integer)
+        TO datanommer_maintainer, datanommer_writer;
     -- What comes again is counted.
     GRANT UPDATE (seen) ON rejected TO datanommer_writer;
 

@@ -99,6 +99,8 @@ certificates = sa.Table(
     _id(),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False, unique=True),
+    # Else a writer could store something else before, for messages that are signed with it.
+    sa.CheckConstraint("sha256 = sha256(convert_to(body, 'UTF8'))", name="sha256"),
 )
 
 #: The users and the packages that some message concerns.

@@ -14,6 +14,7 @@ from datanommer.models.envelopes.preparation import prepare
 from datanommer.models.errors import InvalidQuery, NotSettled
 from datanommer.models.finding import access_path, pages
 from datanommer.models.finding.pages import Page
+from datanommer.models.storing import inserts
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope
 
@@ -117,7 +118,7 @@ class TestWritersThatOvertake:
     def test_a_batch_counts_from_before_it_draws_its_ids(self, archive: str) -> None:
         # What inserts.py does first, before a row of it can be seen.
         slow = psycopg2.connect(archive)
-        slow.cursor().execute("LOCK TABLE messages IN ROW EXCLUSIVE MODE")
+        inserts._draw_ids(slow.cursor(), [])
         try:
             assert pages._writers(session())
         finally:

@@ -13,7 +13,7 @@ from datanommer.models.database import engine as engines
 from datanommer.models.errors import DatanommerError
 
 #: The revision of this version's schema. A test holds it equal to the migrations.
-HEAD = "c2f4816b9d05"
+HEAD = "5d0c93be174a"
 # The last revision of the classic line. Our migrations start from it.
 _LAST_CLASSIC = "57be773be52b"
 _OLDER_CLASSIC = frozenset(
@@ -73,14 +73,15 @@ _ONLY_SET_ASIDE = "8c1d0f6a2b37"
 _NEW_TABLES = "4e92b7d1c05f"
 _REWRITTEN = "1f7c58e2a96d"
 _CLASSIC_DROPPED = "d05b3e817f42"
-# What each step after that adds: a table, an index, a constraint or a trigger.
+# What each step after that adds: a table, an index, a constraint, a trigger or a function.
 _ADDED = {
     "69af24c8130e": "messages_msg_id_key",
     "a28e6d15f9b7": "messages_timestamp_id_idx",
     "35c7f0b94ed8": "user_messages_pkey",
     "e4816ad3072c": "messages_certificate_id_fkey",
     "7b90d2f5c61a": "datanommer_topics_on_insert",
-    HEAD: "sync_events",
+    "c2f4816b9d05": "sync_events",
+    HEAD: "datanommer_draw_ids",
 }
 _TABLES_OF_STEPS = OWN_TABLES & set(_ADDED.values())
 
@@ -93,6 +94,7 @@ _PARTS = """
     ),
     ARRAY(
         SELECT name FROM unnest(:added) name WHERE to_regclass(name) IS NOT NULL
+            OR to_regproc(name) IS NOT NULL
             OR name IN (SELECT conname FROM pg_constraint WHERE conrelid = to_regclass('messages'))
             OR name IN (SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('messages'))
     )

@@ -68,16 +68,10 @@ def insert(
 def _draw_ids(cursor: Any, rows: Sequence[Row]) -> list[tuple[int, Row]]:
     """The rows with ids, which follow arrival.
 
-    So messages of one second come out in the order they came in. The lock is what INSERT takes;
-    who reads in the order of ids knows by it which of them are still open.
+    So messages of one second come out in the order they came in. With the first id, the transaction
+    takes the lock of an INSERT; who reads in the order of ids knows by it which are still open.
     """
-    cursor.execute(
-        "LOCK TABLE messages IN ROW EXCLUSIVE MODE; "
-        # The sequence is looked up once, not for every row.
-        "SELECT nextval(sequence) FROM generate_series(1, %s), "
-        "(SELECT pg_get_serial_sequence('messages', 'id')::regclass AS sequence OFFSET 0) known",
-        [len(rows)],
-    )
+    cursor.execute("SELECT datanommer_draw_ids(%s)", [len(rows)])
     return [(row_id, row) for (row_id,), row in zip(cursor.fetchall(), rows, strict=True)]
 
 

@@ -12,6 +12,8 @@ from datanommer.models.database.engine import reason
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NotStorable
 from datanommer.models.storing import duplicates, inserts
+from datanommer.models.storing.transaction import RowIdTakenError
+from datanommer.models.tables import messages
 
 # What PostgreSQL says of a row, and would say again: SQLSTATE classes 22, 23, 0A and 54.
 _REFUSALS = (
@@ -47,6 +49,7 @@ def insert(
         copy_lines: of `datanommer.models.storing.batch.Batch`.
 
     Raises:
+        RowIdTakenError: another transaction has used a `row_id` that was drawn for one of them.
         psycopg2.Error: the database failed; the transaction is over.
     """
     lines = copy_lines or {}
@@ -54,13 +57,29 @@ def insert(
     new = _without(rows, known)
     rejected: _Rejected = []
     try:
-        with connection.begin_nested():
-            known_ids = inserts.insert(connection, new, lines) if new else []
+        known_ids = _insert(connection, new, lines) if new else []
     except _REFUSALS:
         known_ids, rejected = _insert_by_halves(connection, new, lines)
     conflicts = duplicates.conflicts(connection, known_ids)
     known += _without(known_ids, [row for row, _ in conflicts])
     return Result(known, rejected + conflicts)
+
+
+def _insert(connection: sa.Connection, rows: Sequence[Row], lines: Mapping[int, str]) -> list[Row]:
+    """Insert rows, all or none; those whose id was there already.
+
+    Raises:
+        RowIdTakenError: another transaction has used a `row_id` that was drawn for one of them.
+        psycopg2.Error: the database failed or refused.
+    """
+    try:
+        with connection.begin_nested():
+            return inserts.insert(connection, rows, lines)
+    except psycopg2.errors.UniqueViolation as error:
+        # A known `msg_id` raises nothing, so it is the other key of the table.
+        if error.diag.table_name == messages.name:
+            raise RowIdTakenError from error
+        raise
 
 
 def _without(rows: Sequence[Row], others: Sequence[Row]) -> Sequence[Row]:
@@ -82,8 +101,7 @@ def _insert_by_halves(
     middle = (len(rows) + 1) // 2
     for half in filter(None, (rows[:middle], rows[middle:])):
         try:
-            with connection.begin_nested():
-                known_ids += inserts.insert(connection, half, lines)
+            known_ids += _insert(connection, half, lines)
         except _REFUSALS as error:
             if len(half) == 1:
                 why = NotStorable("invalid", f"PostgreSQL refused it: {reason(error)}")

@@ -22,6 +22,10 @@ _WAIT_FOR_THE_DISK = (
 _Result = TypeVar("_Result")
 
 
+class RowIdTakenError(psycopg2.DatabaseError):  # type: ignore[misc]  # psycopg2 has no types
+    """Another transaction has used an id of `messages` that was drawn for a row of this one."""
+
+
 class RowVanishedError(Exception):
     """The row that kept another one out was deleted before it could be looked at."""
 
@@ -48,6 +52,7 @@ def in_transaction(
         except (
             psycopg2.errors.DeadlockDetected,
             psycopg2.errors.SerializationFailure,
+            RowIdTakenError,
             RowVanishedError,
         ):
             if not tries_left:
