@@ -99,7 +99,7 @@ def contents(archive: Archive) -> list[Any]:
 
 
 def wait_for(archive: Archive, number: int) -> None:
-    eventually(lambda: len(archive.messages()) >= number, f"{number} messages")
+    eventually(lambda: archive.count() >= number, f"{number} messages")
 
 
 def test_the_test_message_is_stored_and_acknowledged(

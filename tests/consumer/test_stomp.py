@@ -72,7 +72,7 @@ def archive(database: str) -> Iterator[Archive]:
 
 def wait_for(archive: Archive, number: int) -> list[Any]:
     """What the messages say, once there are so many."""
-    eventually(lambda: len(archive.messages()) >= number, f"{number} messages")
+    eventually(lambda: archive.count() >= number, f"{number} messages")
     return [message.msg for message in archive.messages()]
 
 

@@ -51,7 +51,7 @@ def publish(client: Client, destination: str, number: int) -> None:
 
 
 def stored(archive: Archive, number: int) -> list[Any]:
-    eventually(lambda: len(archive.messages()) >= number, f"{number} messages")
+    eventually(lambda: archive.count() >= number, f"{number} messages")
     return [message.msg["n"] for message in archive.messages()]
 
 

@@ -13,12 +13,6 @@ import sqlalchemy as sa
 from datanommer.models.database.deadline import Deadline, within
 
 _TRIES = 5
-# Otherwise a server that crashes may lose what it said is committed. What is stronger than "on"
-# stays.
-_WAIT_FOR_THE_DISK = (
-    "SELECT set_config('synchronous_commit', 'on', true) "
-    "WHERE current_setting('synchronous_commit') = 'off'"
-)
 _Result = TypeVar("_Result")
 
 
@@ -36,7 +30,7 @@ def in_transaction(
     """Do some work in a transaction, which is on the server's disk when it is committed.
 
     Args:
-        engine: of the database.
+        engine: of the database, as `datanommer.models.database.engine.create_engine` makes it.
         work: gets the connection. It runs again after a deadlock or the like.
         deadline: of each try.
     """
@@ -47,7 +41,6 @@ def in_transaction(
                 within(deadline, connection),
                 connection.begin(),
             ):
-                connection.exec_driver_sql(_WAIT_FOR_THE_DISK)
                 return work(connection)
         except (
             psycopg2.errors.DeadlockDetected,
