@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datanommer.consumer import Nommer as _Nommer
-from datanommer.consumer import datagrepper
+from datanommer.consumer.backlog import datagrepper
 
 
 class Nommer(_Nommer):

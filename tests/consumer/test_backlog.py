@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bus import Archive, Bus, Daemon, eventually
-from datanommer.consumer.status import Gap, Status
+from datanommer.consumer.backlog.status import Gap, Status
 from datanommer.models.spooling.spool import Spool
 from envelopes import envelope, given
 

@@ -12,7 +12,7 @@ import pytest
 
 from certificates import Authority
 from classic import execute
-from datanommer.consumer.datagrepper import restored
+from datanommer.consumer.backlog.datagrepper import restored
 from datanommer.models import Message, add, session
 from datanommer.models.envelopes.fedora_messaging import to_envelope
 from envelopes import bridged, envelope, given, line, without

@@ -16,8 +16,9 @@ from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
 from twisted.internet.defer import Deferred, DeferredList
 
-from datanommer.consumer import backlog, connection, settings, shutdown
-from datanommer.consumer.writer import Writer
+from datanommer.consumer import connection, settings, shutdown
+from datanommer.consumer.backlog import backlog
+from datanommer.consumer.keeping.writer import Writer
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
 from datanommer.models.envelopes import users_and_packages

@@ -34,8 +34,8 @@ from datanommer.models.storing.batch import Batch, store
 
 log = logging.getLogger(__name__)
 
-# For one try. Only the end of the consumer waits for it. The next one gets twice as
-# much where that was too little.
+# For one try. Only the end of the consumer waits for it. Where that is too little, the next try has
+# twice as long.
 _STORE_SECONDS = 30.0
 _LONGEST_SECONDS = 300.0
 

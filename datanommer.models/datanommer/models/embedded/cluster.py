@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from datanommer.models.disk import synchronise
 from datanommer.models.embedded import account as accounts
 from datanommer.models.embedded.account import Account
 from datanommer.models.embedded.binaries import Binaries
@@ -187,7 +188,7 @@ class Cluster:
             temporary.rename(self.data)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        _sync(self.data_parent)
+        synchronise(self.data_parent)
 
     def clean(self) -> None:
         """Remove what a killed ``initdb`` left behind."""
@@ -265,11 +266,3 @@ def _make_private(directory: Path, account: Account) -> None:
         directory.mkdir(mode=0o700)
         # The caller's group: a root without CAP_DAC_OVERRIDE enters by it.
         os.chown(directory, account.uid, os.getegid())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

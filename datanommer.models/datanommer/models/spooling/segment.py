@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from datanommer.models.disk import synchronise
+
 #: The version of the format of segments and state.
 VERSION = 2
 
@@ -147,7 +149,7 @@ class Segment:
                 written = _write(descriptor, parts, end)
                 os.fdatasync(descriptor)
                 if not end:
-                    _synchronise(self.file.parent)
+                    synchronise(self.file.parent)
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise
@@ -232,15 +234,6 @@ def pread(descriptor: int, length: int, place: int) -> bytes:
         pieces.append(piece)
         length, place = length - len(piece), place + len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _synchronise(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checksum(record_id: int, content: bytes) -> int:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models import times
+from datanommer.models.disk import synchronise
 from datanommer.models.envelopes import fields
 from datanommer.models.errors import NotStorable
 
@@ -123,7 +124,8 @@ class Status:
 
     def _read_gaps(self) -> list[Gap]:
         try:
-            return _merged(Gap(*map(int, each)) for each in json.loads(self._read_text_of_gaps()))
+            text = self._file_of_gaps.read_text(encoding="utf-8")
+            return _merged(Gap(*map(int, each)) for each in json.loads(text))
         except FileNotFoundError:
             return []
         except (*_DAMAGE, OverflowError, OSError) as error:
@@ -133,9 +135,6 @@ class Status:
                 getattr(error, "strerror", None) or "it is damaged",
             )
             return []
-
-    def _read_text_of_gaps(self) -> str:
-        return self._file_of_gaps.read_text(encoding="utf-8")
 
     def _write_gaps(self) -> None:
         self._write(self._file_of_gaps, self._gaps, durable=True)
@@ -152,7 +151,7 @@ class Status:
                     os.fsync(stream.fileno())
             new.replace(file)
             if durable:
-                _synchronise(file.parent)
+                synchronise(file.parent)
         except OSError as error:
             self._log.warning(
                 "%s cannot be written: %s. What this hub misses while it is down may not be "
@@ -180,12 +179,3 @@ def _merged(gaps: Iterable[Gap]) -> list[Gap]:
         else:
             merged.append(gap)
     return merged
-
-
-def _synchronise(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,11 +18,11 @@ from typing import Any
 
 from fedmsg.consumers import current_proc
 
+from datanommer.consumer.backlog.datagrepper import Datagrepper
+from datanommer.consumer.backlog.status import Gap, Status
 from datanommer.consumer.backoff import Backoff
-from datanommer.consumer.datagrepper import Datagrepper
 from datanommer.consumer.failure import explain
 from datanommer.consumer.quiet_log import QuietLog
-from datanommer.consumer.status import Gap, Status
 from datanommer.models.configuration import DATAGREPPER_URL_KEY, STATUS_DIRECTORY_KEY
 from datanommer.models.errors import ConfigurationError, NotStorable
 from datanommer.models.receiving.received import Received

@@ -6,10 +6,11 @@ import logging
 import threading
 
 from datanommer.consumer.backoff import Backoff
-from datanommer.consumer.committer import Committer
-from datanommer.consumer.failure import cause, explain, is_of_database
+from datanommer.consumer.failure import cause, explain
+from datanommer.consumer.keeping.committer import Committer
+from datanommer.consumer.keeping.deadlines import Deadlines
+from datanommer.consumer.keeping.reporter import Reporter
 from datanommer.consumer.quiet_log import QuietLog
-from datanommer.consumer.reporter import Reporter
 from datanommer.models.errors import TookTooLong
 from datanommer.models.spooling.spool import Spool
 
@@ -28,16 +29,17 @@ class SlowLane:
         spool: where they wait.
         committer: stores them.
         reporter: hears of those that can no longer be read.
-        stopping: set when the thread is to end.
+        deadlines: of all work with the database. When that is cut short, the thread ends.
     """
 
     def __init__(
-        self, spool: Spool, committer: Committer, reporter: Reporter, stopping: threading.Event
+        self, spool: Spool, committer: Committer, reporter: Reporter, deadlines: Deadlines
     ) -> None:
         self._spool = spool
         self._committer = committer
         self._reporter = reporter
-        self._stopping = stopping
+        self._deadlines = deadlines
+        self._stopping = deadlines.stopping
         self._log = QuietLog(log, per_minute=1)
         self._has_work = threading.Event()
         if Spool.exists(spool.folder):  # since a hub before this one
@@ -94,7 +96,7 @@ class SlowLane:
                     backoff, seconds = Backoff(), _FIRST_SECONDS
             except Exception as error:  # noqa: BLE001  without this thread they would wait for ever
                 self._has_work.set()
-                if not (self._stopping.is_set() and is_of_database(error)):
+                if not self._deadlines.have_cut(error):
                     self._report(error)
                 if isinstance(error, TookTooLong):
                     seconds = min(2 * seconds, _LONGEST_SECONDS)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from datanommer.consumer.deadlines import Deadlines
 from datanommer.consumer.failure import cause, explain, is_of_database
+from datanommer.consumer.keeping.deadlines import Deadlines
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models.database import migrations, timeline
 from datanommer.models.receiving.received import Received

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from datanommer.consumer.failure import is_of_database
 from datanommer.models.database.deadline import Deadline
 
 
@@ -31,6 +32,10 @@ class Deadlines:
             yield deadline
         finally:
             self._running.discard(deadline)
+
+    def have_cut(self, error: Exception) -> bool:
+        """Whether work failed because it was cut short, so that nothing is wrong."""
+        return self.stopping.is_set() and is_of_database(error)
 
     def cut_short(self) -> None:
         """End all work with the database now."""

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from datanommer.consumer.committer import Committer
-from datanommer.consumer.deadlines import Deadlines
 from datanommer.consumer.failure import explain, is_of_database
-from datanommer.consumer.replayer import Replayer
-from datanommer.consumer.reporter import Reporter
-from datanommer.consumer.spooler import Spooler
+from datanommer.consumer.keeping.committer import Committer
+from datanommer.consumer.keeping.deadlines import Deadlines
+from datanommer.consumer.keeping.replayer import Replayer
+from datanommer.consumer.keeping.reporter import Reporter
+from datanommer.consumer.keeping.spooler import Spooler
 from datanommer.models.database.deadline import Deadline
 from datanommer.models.envelopes.preparation import Item
 from datanommer.models.receiving.received import Received
@@ -106,7 +106,7 @@ class Writer:
             self._committer,
             batch_size,
             self._reporter,
-            self._stopping,
+            self._deadlines,
             is_ready=is_ready,
         )
         self._lost = 0

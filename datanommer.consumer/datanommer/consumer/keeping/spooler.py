@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from datanommer.consumer.backoff import Backoff
-from datanommer.consumer.committer import Committer
-from datanommer.consumer.failure import cause, explain, is_of_database
+from datanommer.consumer.failure import cause, explain
+from datanommer.consumer.keeping.committer import Committer
+from datanommer.consumer.keeping.deadlines import Deadlines
+from datanommer.consumer.keeping.reporter import Reporter
+from datanommer.consumer.keeping.slow_lane import SlowLane
 from datanommer.consumer.quiet_log import QuietLog
-from datanommer.consumer.reporter import Reporter
-from datanommer.consumer.slow_lane import SlowLane
 from datanommer.models.errors import (
     BehindHead,
     DatanommerError,
@@ -50,7 +51,7 @@ class Spooler:
         committer: stores them.
         batch_size: how many messages are taken out of the spool at a time.
         reporter: hears of those that can no longer be read.
-        stopping: set when work with the database is cut short. Then the drainer ends.
+        deadlines: of all work with the database. When that is cut short, the drainer ends.
         is_ready: whether the database takes messages, as far as anybody knows. If not, it is active
             from the start.
 
@@ -65,7 +66,7 @@ class Spooler:
         committer: Committer,
         batch_size: int,
         reporter: Reporter,
-        stopping: threading.Event,
+        deadlines: Deadlines,
         *,
         is_ready: bool = True,
     ) -> None:
@@ -74,10 +75,11 @@ class Spooler:
         self._committer = committer
         self._batch_size = batch_size
         self._reporter = reporter
-        self._stopping = stopping
+        self._deadlines = deadlines
+        self._stopping = deadlines.stopping
         self._log = QuietLog(log, per_minute=1)
         self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
-        self._slow_lane = SlowLane(spool.slow, committer, reporter, stopping)
+        self._slow_lane = SlowLane(spool.slow, committer, reporter, deadlines)
         self._waiting = 0
         has_messages = self._has_messages()
         self._is_active = has_messages or not is_ready
@@ -131,7 +133,7 @@ class Spooler:
                 self._is_active = self._is_outage = True
                 self._alone = number if isinstance(error, TookTooLong) else 0
                 # The drainer reports that signatures are unknown.
-                if not (isinstance(error, SignaturesUnknown) or self._is_own_cut(error)):
+                if not (isinstance(error, SignaturesUnknown) or self._deadlines.have_cut(error)):
                     self._log.warning(
                         "The database does not take messages: %s. They wait in %s.",
                         explain(error, log),
@@ -198,7 +200,7 @@ class Spooler:
                     limit = self._batch_size
             except Exception as error:  # noqa: BLE001  without this thread nothing would be stored
                 self._engine.dispose()
-                if not self._is_own_cut(error):
+                if not self._deadlines.have_cut(error):
                     self._report_waiting(error)
                 # The database may take fewer messages at a time.
                 limit = max(1, limit // 2)
@@ -247,10 +249,6 @@ class Spooler:
         stored = "all that waited is" if is_whole else "what could be read of the spool is"
         slow = self._slow_lane.waiting
         return f"{stored} stored, but for {slow} that take long" if slow else f"{stored} stored"
-
-    def _is_own_cut(self, error: Exception) -> bool:
-        """Whether the hub ends, and has cut its connections itself, so nothing is wrong."""
-        return self._stopping.is_set() and is_of_database(error)
 
     def _report_waiting(self, error: Exception) -> None:
         is_critical = isinstance(error, SignaturesUnknown)

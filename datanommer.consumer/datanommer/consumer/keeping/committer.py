@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from datanommer.consumer.deadlines import Deadlines
-from datanommer.consumer.replayer import Replayer
-from datanommer.consumer.reporter import Reporter
+from datanommer.consumer.keeping.deadlines import Deadlines
+from datanommer.consumer.keeping.replayer import Replayer
+from datanommer.consumer.keeping.reporter import Reporter
 from datanommer.models.database import migrations
 from datanommer.models.database.deadline import Deadline
 from datanommer.models.receiving.received import Received

@@ -1,0 +1,1 @@
+"""What the hub missed while it was down: noted on disk, and fetched from a datagrepper."""
