@@ -173,12 +173,18 @@ def second_database(databases_of_server: Databases, _head_template: str) -> Iter
 
 
 @pytest.fixture
-def archive(database: str) -> Iterator[str]:
+def bound(database: str) -> Iterator[str]:
     """The models, bound to a database at head with nothing in it; its URL."""
     models.init(database)
     yield database
     models.session.remove()
     bound_engine().dispose()
+
+
+@pytest.fixture
+def archive(bound: str) -> str:
+    """The same; tests of the consumer read it from outside."""
+    return bound
 
 
 @pytest.fixture(scope="session")

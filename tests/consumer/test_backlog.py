@@ -113,26 +113,11 @@ def write_status(file: Path, message: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def quiet_bus(tmp_path: Path, datagrepper: Datagrepper, status: Path) -> Iterator[Bus]:
-    bus = Bus(tmp_path)
-    bus.config["status_directory"] = str(status.parent.parent)
-    bus.config["datagrepper_url"] = datagrepper.url
-    bus.config["datanommer.spool_min_free_bytes"] = 0
-    yield bus
-    bus.close()
-
-
-@pytest.fixture
-def bus(quiet_bus: Bus, database: str) -> Bus:
-    quiet_bus.config["datanommer.sqlalchemy.url"] = database
+def quiet_bus(quiet_bus: Bus, datagrepper: Datagrepper, status: Path) -> Bus:
+    quiet_bus.config["status_directory"] = str(status.parent.parent)
+    quiet_bus.config["datagrepper_url"] = datagrepper.url
+    quiet_bus.config["datanommer.spool_min_free_bytes"] = 0
     return quiet_bus
-
-
-@pytest.fixture
-def archive(database: str) -> Iterator[Archive]:
-    archive = Archive(database)
-    yield archive
-    archive.close()
 
 
 def missed(number: int) -> list[dict[str, Any]]:

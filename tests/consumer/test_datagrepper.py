@@ -59,12 +59,12 @@ def only_row() -> Message:
     return found
 
 
-def copy_in(archive: str, sent: dict[str, Any]) -> dict[str, Any]:
+def copy_in(bound: str, sent: dict[str, Any]) -> dict[str, Any]:
     """What datagrepper gives for a message, from an archive of ours that stored it."""
     assert add(sent).stored == 1
     copy: dict[str, Any] = json.loads(json.dumps(only_row().as_dict()))
     session.rollback()
-    execute(archive, "DELETE FROM messages")
+    execute(bound, "DELETE FROM messages")
     return copy
 
 
@@ -74,8 +74,8 @@ class TestWhatFedmsgSends:
         body = restored(given(sent))
         assert json.dumps(body, sort_keys=True) == json.dumps(sent["body"], sort_keys=True)
 
-    def test_is_restored_from_an_archive_of_ours(self, archive: str, sent: dict[str, Any]) -> None:
-        body = restored(copy_in(archive, sent))
+    def test_is_restored_from_an_archive_of_ours(self, bound: str, sent: dict[str, Any]) -> None:
+        body = restored(copy_in(bound, sent))
         assert json.dumps(body, sort_keys=True) == json.dumps(sent["body"], sort_keys=True)
 
 
@@ -99,8 +99,8 @@ def test_a_signature_is_good_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", (SENT | CHANGED).values(), ids=SENT | CHANGED)
 class TestACopy:
-    def test_of_what_is_stored_is_a_duplicate(self, archive: str, sent: dict[str, Any]) -> None:
-        copy = copy_in(archive, sent)
+    def test_of_what_is_stored_is_a_duplicate(self, bound: str, sent: dict[str, Any]) -> None:
+        copy = copy_in(bound, sent)
         assert add(sent).stored == 1
         before = only_row().body
         for change in CHANGES:
@@ -108,11 +108,11 @@ class TestACopy:
         assert only_row().body == before
 
     def test_that_is_stored_first_stays_and_what_was_sent_is_a_duplicate(
-        self, archive: str, sent: dict[str, Any]
+        self, bound: str, sent: dict[str, Any]
     ) -> None:
-        given_for_it = copy_in(archive, sent)
+        given_for_it = copy_in(bound, sent)
         for change in CHANGES:
-            execute(archive, "DELETE FROM messages")
+            execute(bound, "DELETE FROM messages")
             copy = change(given_for_it)
             assert add(over_the_bus(copy)).stored == 1
             assert add(sent) == (0, 1, 0)
@@ -120,16 +120,16 @@ class TestACopy:
             session.rollback()
 
     def test_that_says_something_else_is_a_conflict(
-        self, archive: str, sent: dict[str, Any]
+        self, bound: str, sent: dict[str, Any]
     ) -> None:
-        copy = restored(copy_in(archive, sent))
+        copy = restored(copy_in(bound, sent))
         add(sent)
         assert add(over_the_bus({**copy, "msg": {"other": 1}})) == (0, 0, 1)
         assert add(over_the_bus({**copy, "topic": "org.example.other"})) == (0, 0, 1)
         assert {each.kind for each in session.query(Rejected)} == {"conflict"}
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("bound")
 class TestAMessageThatCameOverAMQP:
     """Other archives than datanommer's have no year in its id."""
 

@@ -56,7 +56,7 @@ def kept() -> int:
     return stored + int(rejected or 0)
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("bound")
 class TestStore:
     @given(st.lists(BODIES, max_size=20), st.sampled_from((0, COPY_FROM)))
     @settings(
@@ -95,9 +95,9 @@ class TestStore:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, archive: str) -> Iterator[tuple[Bus, Archive]]:
-    with contextlib.closing(Bus(tmp_path)) as bus, contextlib.closing(Archive(archive)) as reader:
-        bus.config["datanommer.sqlalchemy.url"] = archive
+def hub(tmp_path: Path, bound: str) -> Iterator[tuple[Bus, Archive]]:
+    with contextlib.closing(Bus(tmp_path)) as bus, contextlib.closing(Archive(bound)) as reader:
+        bus.config["datanommer.sqlalchemy.url"] = bound
         bus.start_hub()
         yield bus, reader
 

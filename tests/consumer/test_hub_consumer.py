@@ -35,27 +35,6 @@ NOWHERE = "postgresql://somebody:s3cret@127.0.0.1:1/nowhere"
 _LARGE_MESSAGES = 40
 
 
-@pytest.fixture
-def quiet_bus(tmp_path: Path) -> Iterator[Bus]:
-    """A bus whose configuration names no database."""
-    bus = Bus(tmp_path)
-    yield bus
-    bus.close()
-
-
-@pytest.fixture
-def bus(quiet_bus: Bus, database: str) -> Bus:
-    quiet_bus.config["datanommer.sqlalchemy.url"] = database
-    return quiet_bus
-
-
-@pytest.fixture
-def archive(database: str) -> Iterator[Archive]:
-    archive = Archive(database)
-    yield archive
-    archive.close()
-
-
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     authority = Authority(tmp_path_factory.mktemp("pki"))

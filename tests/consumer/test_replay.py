@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,9 @@ from envelopes import envelope
 
 
 @pytest.fixture
-def bus(tmp_path: Path, database: str) -> Iterator[Bus]:
-    bus = Bus(tmp_path)
-    bus.config["datanommer.sqlalchemy.url"] = database
+def bus(bus: Bus) -> Bus:
     bus.config["datanommer.replay_seconds"] = 60
-    yield bus
-    bus.close()
-
-
-@pytest.fixture
-def archive(database: str) -> Iterator[Archive]:
-    archive = Archive(database)
-    yield archive
-    archive.close()
+    return bus
 
 
 def take_over(database: str, tmp_path: Path, statement: str) -> None:

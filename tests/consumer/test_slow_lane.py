@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,19 +24,9 @@ _MAKE_SLOW = """
 
 
 @pytest.fixture
-def bus(tmp_path: Path, database: str) -> Iterator[Bus]:
+def bus(bus: Bus, database: str) -> Bus:
     classic.execute(database, _MAKE_SLOW)
-    bus = Bus(tmp_path)
-    bus.config["datanommer.sqlalchemy.url"] = database
-    yield bus
-    bus.close()
-
-
-@pytest.fixture
-def archive(database: str) -> Iterator[Archive]:
-    archive = Archive(database)
-    yield archive
-    archive.close()
+    return bus
 
 
 @pytest.fixture

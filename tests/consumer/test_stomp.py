@@ -35,18 +35,9 @@ def broker(stomp_broker: Broker) -> Broker:
 
 
 @pytest.fixture
-def bus(tmp_path: Path, database: str, broker: Broker) -> Iterator[Bus]:
-    bus = Bus(tmp_path)
-    bus.config.update(
-        {
-            "zmq_enabled": False,
-            "stomp_uri": broker.address,
-            "stomp_queue": QUEUE,
-            "datanommer.sqlalchemy.url": database,
-        }
-    )
-    yield bus
-    bus.close()
+def bus(bus: Bus, broker: Broker) -> Bus:
+    bus.config.update({"zmq_enabled": False, "stomp_uri": broker.address, "stomp_queue": QUEUE})
+    return bus
 
 
 @pytest.fixture
@@ -61,13 +52,6 @@ def start(bus: Bus) -> Start:
         return hub
 
     return start
-
-
-@pytest.fixture
-def archive(database: str) -> Iterator[Archive]:
-    archive = Archive(database)
-    yield archive
-    archive.close()
 
 
 def wait_for(archive: Archive, number: int) -> list[Any]:

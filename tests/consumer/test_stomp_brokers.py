@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,18 +21,9 @@ QUEUE = "/queue/Consumer.datanommer.VirtualTopic.eng.>"
 
 
 @pytest.fixture
-def bus(tmp_path: Path, database: str) -> Iterator[Bus]:
-    bus = Bus(tmp_path)
-    bus.config.update({"zmq_enabled": False, "datanommer.sqlalchemy.url": database})
-    yield bus
-    bus.close()
-
-
-@pytest.fixture
-def archive(database: str) -> Iterator[Archive]:
-    archive = Archive(database)
-    yield archive
-    archive.close()
+def bus(bus: Bus) -> Bus:
+    bus.config["zmq_enabled"] = False
+    return bus
 
 
 def start(bus: Bus, **config: Any) -> Daemon:
