@@ -70,29 +70,32 @@ def _migrate(connection: sa.Connection, destination: str) -> None:
     """Upgrade or downgrade. Each step has a transaction of its own, which begins with the lock.
 
     A lock of the session would be shared with others behind a pooler such as pgbouncer. So somebody
-    else may come between two steps, and what is left is looked up with the lock.
+    else may come between two steps, and what is left is looked up with the lock. On an empty
+    database, all steps have one transaction: nobody who makes the tables too finds some of them.
     """
     migration = context.get_context()
     plan = migration.opts["fn"]
     steps: Sequence[RevisionStep] | None = None
+    at_once = 1
     # To configure it anew would show twice what alembic says of itself.
-    migration._migrations_fn = lambda *_: (steps or ())[:1]  # noqa: SLF001  one step of the plan
+    migration._migrations_fn = lambda *_: (steps or ())[:at_once]  # noqa: SLF001
     while steps is None or steps:
         with connection.begin():
             _lock(connection)
             revisions = _revisions()
             if steps is None:
                 _require_utf8(connection)
-                migrations.require_tables(connection, revisions)
+                has_tables = migrations.require_tables(connection, revisions)
                 _require_a_step_left(destination, revisions, context.script)
                 _require_a_way_back(destination, revisions, context.script)
                 steps = list(plan(revisions, migration))
                 # On a standby, a program may make sure that the database is at head.
                 if steps:
                     _require_primary(connection)
+                at_once = 1 if has_tables else len(steps)
             steps = _left(steps, revisions)
             context.run_migrations()
-        steps = steps[1:]
+        steps = steps[at_once:]
 
 
 def _revisions() -> tuple[str, ...]:

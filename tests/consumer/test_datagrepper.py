@@ -119,9 +119,7 @@ class TestACopy:
             assert only_row().body == copy
             session.rollback()
 
-    def test_that_says_something_else_is_a_conflict(
-        self, bound: str, sent: dict[str, Any]
-    ) -> None:
+    def test_that_says_something_else_is_a_conflict(self, bound: str, sent: dict[str, Any]) -> None:
         copy = restored(copy_in(bound, sent))
         add(sent)
         assert add(over_the_bus({**copy, "msg": {"other": 1}})) == (0, 0, 1)

@@ -123,6 +123,19 @@ def test_an_empty_database_walks_to_head_one_step_at_a_time(alembic, empty_datab
     assert alembic("upgrade", "head").returncode == 0
 
 
+def test_an_empty_database_gets_all_tables_or_none(run, empty_database):
+    in_the_way = "datanommer_draw_ids(number integer)"  # of the last step
+    execute(empty_database, f"CREATE FUNCTION {in_the_way} RETURNS integer RETURN 1")
+    made = run("datanommer-create-db", "--url", empty_database)
+    assert (made.returncode, made.stdout) == (1, "")
+    assert "PostgreSQL stopped the step" in made.stderr
+    assert "Traceback" not in made.stderr
+    assert execute(empty_database, "SELECT to_regclass('alembic_version')::text") == [(None,)]
+    execute(empty_database, f"DROP FUNCTION {in_the_way}")
+    assert run("datanommer-create-db", "--url", empty_database).returncode == 0
+    assert revision(empty_database) == [HEAD]
+
+
 @pytest.fixture(params=["migrated", "created"])
 def upgraded(request, engine, empty_database):
     """A classic database with messages of all kinds, walked to head one step at a time."""

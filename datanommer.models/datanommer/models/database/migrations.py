@@ -149,18 +149,23 @@ def require_head(
         raise BehindHead(_describe(engine), state.steps, command)
 
 
-def require_tables(connection: sa.Connection, revisions: Iterable[str]) -> None:
+def require_tables(connection: sa.Connection, revisions: Iterable[str]) -> bool:
     """Make sure that the tables are those of the revision, before a step is run.
 
     Args:
         connection: in the transaction of the step.
         revisions: those that the database is at.
 
+    Returns:
+        Whether there are any.
+
     Raises:
         NotAtHead: they are not; says what to do.
     """
-    if fault := inventories.take_at(connection, revisions).fault(_admin_folder()):
+    inventory = inventories.take_at(connection, revisions)
+    if fault := inventory.fault(_admin_folder()):
         raise NotAtHead(f"The database {fault}")
+    return bool(inventory.tables)
 
 
 def require_known(revisions: Iterable[str], script: ScriptDirectory) -> None:
