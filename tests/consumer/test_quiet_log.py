@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import ClassVar
 
 import pytest
 
@@ -28,39 +27,33 @@ def test_a_flood_of_one_text_is_cut_short_and_summed_up(caplog: pytest.LogCaptur
     assert len([line for line in caplog.messages if "Lost" in line]) == 10
 
 
-class Minute(threading.Timer):
-    """A minute that ends when a test says so."""
-
-    begun: ClassVar[list[Minute]] = []
-
-    def start(self) -> None:
-        self.begun.append(self)
-
-    def end(self) -> None:
-        self.interval = 0
-        super().start()
-        self.join()
+def timers() -> list[threading.Timer]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
-def test_the_sum_comes_though_nothing_else_does(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "Timer", Minute)
-    monkeypatch.setattr(Minute, "begun", [])
-    told = quiet_log.QuietLog(log, per_minute=1)
+def test_the_sum_comes_though_nothing_else_does(caplog: pytest.LogCaptureFixture) -> None:
+    before = timers()
+    told = quiet_log.QuietLog(log, per_minute=1, minute=0.5)
     told.warning("Refused: %s", 1)
     told.warning("Refused: %s", 2)
     assert caplog.messages == ["Refused: 1"]
-    (minute,) = Minute.begun
-    assert minute.interval == 60
+    (minute,) = (timer for timer in timers() if timer not in before)
     assert minute.daemon  # a hub that ends does not wait for it
-    minute.end()
+    minute.join(30)
     assert caplog.messages == [
         "Refused: 1",
         "... and 1 more of this kind, like the first: Refused: 1",
     ]
     told.warning("Refused: %s", 3)
     assert caplog.messages[-1] == "Refused: 3"
+
+
+def test_the_sum_comes_after_a_minute() -> None:
+    before = timers()
+    quiet_log.QuietLog(log).warning("Refused")
+    (minute,) = (timer for timer in timers() if timer not in before)
+    assert minute.interval == 60
+    minute.cancel()
 
 
 def test_one_cause_does_not_hide_another(caplog: pytest.LogCaptureFixture) -> None:

@@ -190,6 +190,7 @@ def test_what_is_not_signed_is_refused_at_the_end_too(
     hub.wait_until_it_says("Messages wait in memory alone")
     for _ in range(3):
         broker.send(TOPIC, b"unsigned")
+    eventually(lambda: broker.is_read, "the hub to read what was sent")
     hub.send(signal.SIGTERM)
     assert hub.exit_code() == 0
     assert (broker.acknowledged, broker.nacked) == ([], [2, 3, 4]), hub.log

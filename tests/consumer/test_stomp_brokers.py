@@ -40,8 +40,14 @@ def publish(client: Client, destination: str, number: int) -> None:
 
 
 def stored(archive: Archive, number: int) -> list[Any]:
-    eventually(lambda: archive.count() >= number, f"{number} messages")
+    """What the messages say, once there are so many; a slow machine may take its time for all."""
+    while (count := archive.count()) < number:
+        wait_for_more(archive, count)
     return [message.msg["n"] for message in archive.messages()]
+
+
+def wait_for_more(archive: Archive, than: int) -> None:
+    eventually(lambda: archive.count() > than, f"more than {than} messages")
 
 
 def kill_in_the_middle(

@@ -74,6 +74,12 @@ class Broker:
         with self._lock:
             return len(self._ready) + sum(len(each.unacknowledged) for each in self._subscriptions)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the clients have read all that was sent to them."""
+        with self._lock:
+            return all(connection.is_read() for connection in self._live)
+
     def received(self, command: str) -> list[Frame]:
         """The frames of this command that came."""
         return [frame for frame in self.frames if frame.command == command]

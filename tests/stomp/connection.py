@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 from . import frames
@@ -46,7 +47,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         #: Frames that go out together, so that a segment may hold several of them.
         self._together: list[bytes] = []
-        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._outgoing: queue.Queue[bytes | None] = queue.Queue()
         self._beats_every: float | None = None
         self._is_ending = False
         self._is_cut = False
@@ -66,6 +67,17 @@ class Connection:
         if self._together:
             self._outgoing.put(b"".join(self._together))
             self._together.clear()
+
+    def is_read(self) -> bool:
+        """Whether the client has read all that was sent to it, as Linux tells."""
+        if self._outgoing.unfinished_tasks:
+            return False
+        port, broker_port = self._socket.getpeername()[1], self._socket.getsockname()[1]
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_ = line.split()
+            if local.endswith(f":{port:04X}") and remote.endswith(f":{broker_port:04X}"):
+                return queues.endswith(":00000000")
+        return False
 
     def keep_alive(self, beats_every: float | None, expects_every: float | None) -> None:
         """Send heart-beats from here on, and want them; both in seconds, None for not at all."""
@@ -118,6 +130,7 @@ class Connection:
                     if self._is_cut:
                         return
                     self._socket.sendall(piece)
+                self._outgoing.task_done()
             if not self._is_cut:
                 # The reader may wait for a client that waits for this.
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -126,7 +139,8 @@ class Connection:
         try:
             return self._outgoing.get(timeout=self._beats_every)
         except queue.Empty:
-            return frames.HEART_BEAT
+            self._outgoing.put(frames.HEART_BEAT)
+            return self._outgoing.get()
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         size = self._owner.segment or len(data)

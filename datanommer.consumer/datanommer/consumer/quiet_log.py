@@ -25,11 +25,15 @@ class QuietLog:
         log: where the lines go.
         per_minute: how many equal lines are written. One more line says how many were left
             out, a minute after the first, or at the end.
+        minute: how long that is, in seconds.
     """
 
-    def __init__(self, log: logging.Logger, per_minute: int = 10) -> None:
+    def __init__(
+        self, log: logging.Logger, per_minute: int = 10, *, minute: float = _MINUTE
+    ) -> None:
         self._log = log
         self._per_minute = per_minute
+        self._minute = minute
         self._lock = threading.Lock()
         self._counts: dict[_Line, int] = {}
         self._examples: dict[_Line, str] = {}
@@ -61,7 +65,7 @@ class QuietLog:
             if count == 0:
                 self._examples[line] = textwrap.shorten(line.text % arguments, _EXAMPLE_LENGTH)
         if count == 0:
-            timer = threading.Timer(_MINUTE, self._sum_up, [line])
+            timer = threading.Timer(self._minute, self._sum_up, [line])
             timer.daemon = True
             timer.start()
         if count < self._per_minute:
