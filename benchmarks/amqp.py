@@ -19,7 +19,7 @@ from benchmarks.measure import ROOT, Figure, alternate
 from benchmarks.setting import Setting
 from bus import Daemon, end
 from datanommer.models.configuration import URL_VARIABLE
-from datanommer.models.envelopes.fedora_messaging import from_message
+from datanommer.models.preparing.fedora_messaging import from_message
 from datanommer.models.times import from_epoch
 
 #: The variable that names the file which says how many messages came so far.

@@ -9,7 +9,7 @@ from benchmarks.generator import Bus
 from benchmarks.measure import Figure, alternate, seconds
 from benchmarks.setting import Setting
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes.preparation import prepare
+from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing import copy_format
 from datanommer.models.storing.batch import Batch, store
 

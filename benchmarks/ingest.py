@@ -18,8 +18,8 @@ from benchmarks.setting import Setting
 from datanommer import models
 from datanommer.models import configuration
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes import users_and_packages
-from datanommer.models.envelopes.preparation import Item, prepare
+from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing.preparation import Item, prepare
 from datanommer.models.storing.batch import Batch, store
 
 _MESSAGES = 10_000

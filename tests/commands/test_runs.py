@@ -14,7 +14,7 @@ from classic import execute
 from datanommer.models import add_all
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.errors import NoSuchRun
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.logging_stats import history
 from datanommer.models.logging_stats.history import Judged
 from shell import ROOT, Run

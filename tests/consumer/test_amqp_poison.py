@@ -18,9 +18,9 @@ from bus import Archive, Daemon, end
 from conftest import Databases
 from datanommer.consumer.amqp.batch_consumer import Properties, delivery
 from datanommer.models.configuration import URL_VARIABLE
-from datanommer.models.envelopes.delivery import prepare
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
+from datanommer.models.preparing.delivery import prepare
 from envelopes import line
 from rabbitmq import CALLBACK, Broker, header, nested_table
 from services import leave_out

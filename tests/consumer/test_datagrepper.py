@@ -14,7 +14,7 @@ from certificates import Authority
 from classic import execute
 from datanommer.consumer.backlog.datagrepper import restored
 from datanommer.models import Message, add, session
-from datanommer.models.envelopes.fedora_messaging import to_envelope
+from datanommer.models.preparing.fedora_messaging import to_envelope
 from envelopes import bridged, envelope, given, line, without
 from orm import Rejected
 

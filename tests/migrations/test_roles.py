@@ -25,7 +25,7 @@ from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.database.engine import create_engine, reason
 from datanommer.models.errors import ConfigurationError
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.spooling.spool import Spool
 from datanommer.models.storing.reindex import reindex
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, received

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 import datanommer.models as m
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes.preparation import prepare
 from datanommer.models.exchange.record import parse
+from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing.batch import Batch, store
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from shell import Run

@@ -42,7 +42,7 @@ def main(
     Without options, all of them. datanommer-load reads this output.
     """
     from datanommer.models.exchange.dump import dump
-    from datanommer.models.finding.filters import Filters
+    from datanommer.models.filtering.filters import Filters
 
     with open(sys.stdout.fileno(), "wb", _BUFFER_SIZE, closefd=False) as output:
         filters = Filters.of_options(since, before, topic, category)

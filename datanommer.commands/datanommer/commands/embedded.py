@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datanommer.commands.exit_codes import CommandGroup
-from datanommer.commands.formatting import format_facts
 from datanommer.commands.options import database_options, version_option
+from datanommer.commands.output.formatting import format_facts
 
 if TYPE_CHECKING:
     from datanommer.models.embedded import Status

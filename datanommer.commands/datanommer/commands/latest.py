@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.formatting import format_exact_duration
 from datanommer.commands.options import category_option, topic_option, with_database
+from datanommer.commands.output.formatting import format_exact_duration
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands import json_stream
 from datanommer.commands.exit_codes import Command
+from datanommer.commands.input import json_stream
 from datanommer.commands.options import InputFile, files_argument, with_database_to_change
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from datanommer.models.envelopes.preparation import Item
+    from datanommer.models.preparing.preparation import Item
 
 _BATCH_SIZE = 2000
 

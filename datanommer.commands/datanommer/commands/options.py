@@ -94,7 +94,7 @@ def connect(
     """
     from datanommer.models.database import engine as engines
     from datanommer.models.database import location, migrations
-    from datanommer.models.envelopes import users_and_packages
+    from datanommer.models.preparing import users_and_packages
 
     _log_to_stderr()
     database = location.locate(url, config_filename=config_filename)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.formatting import format_counts
 from datanommer.commands.options import filter_options, with_database_to_change
+from datanommer.commands.output.formatting import format_counts
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -39,7 +39,7 @@ def main(
     Messages that no processor knows keep their users and packages. After Ctrl-C or SIGTERM, the
     work so far stays, and the last line says with which --since to go on.
     """
-    from datanommer.models.finding.filters import Filters
+    from datanommer.models.filtering.filters import Filters
     from datanommer.models.storing.reindex import reindex
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

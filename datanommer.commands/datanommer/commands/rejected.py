@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datanommer.commands.exit_codes import CommandGroup
-from datanommer.commands.formatting import format_facts, printable
 from datanommer.commands.options import (
     time_options,
     version_option,
     with_database,
     with_database_to_change,
 )
+from datanommer.commands.output.formatting import format_facts, printable
 from datanommer.models import times
 from datanommer.models.errors import KINDS
 
@@ -62,7 +62,7 @@ def list_(
     With tabs between them: its id, when it first came, its kind, how many times it came, the id
     and the topic of the message (- if it has none), and the reason why it was rejected.
     """
-    from datanommer.models.finding.filters import Filters
+    from datanommer.models.filtering.filters import Filters
     from datanommer.models.rejecting import listing
 
     filters = Filters.of_options(since, before)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands import run_formats
-from datanommer.commands.formatting import format_duration
 from datanommer.commands.nagios import CRITICAL, OK, WARNING, MonitoredCommand, answer
 from datanommer.commands.options import Duration, Moment, Text, with_database
+from datanommer.commands.output import run_formats
+from datanommer.commands.output.formatting import format_duration
 from datanommer.models import times
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def main(
 
     The runs are reconstructed from the messages that the script sends under logging.stats.sync.
     """
-    from datanommer.models.finding.filters import Filters
+    from datanommer.models.filtering.filters import Filters
     from datanommer.models.logging_stats import history
 
     now = datetime.now(UTC).replace(tzinfo=None)

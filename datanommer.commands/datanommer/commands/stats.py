@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.formatting import printable
 from datanommer.commands.options import category_option, with_database
+from datanommer.commands.output.formatting import printable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands import json_stream
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.formatting import format_counts, quoted_unless_printable
+from datanommer.commands.input import json_stream
 from datanommer.commands.options import (
     Text,
     connect,
@@ -22,6 +21,7 @@ from datanommer.commands.options import (
     files_argument,
     time_options,
 )
+from datanommer.commands.output.formatting import format_counts, quoted_unless_printable
 
 if TYPE_CHECKING:
     from datanommer.models.logging_stats.validation import Example, ScriptMessage, TopicReport
@@ -66,7 +66,7 @@ def main(
     Prints how many messages of each topic are valid, valid except for known drift of senders
     (warning), and invalid, with the first of each. Ends with exit code 1 if any is invalid.
     """
-    from datanommer.models.finding.filters import Filters
+    from datanommer.models.filtering.filters import Filters
     from datanommer.models.logging_stats import validation
 
     reports: dict[str, TopicReport] = {}

@@ -8,8 +8,8 @@ from datetime import datetime
 import click
 
 from datanommer.commands.exit_codes import Command
-from datanommer.commands.formatting import format_counts, quoted_unless_printable
 from datanommer.commands.options import connect, database_options, filter_options
+from datanommer.commands.output.formatting import format_counts, quoted_unless_printable
 
 
 @click.command(cls=Command)
@@ -36,7 +36,7 @@ def main(
     have been valid when the message was sent, not today; a revoked one is invalid at any time.
     """
     from datanommer.models import configuration
-    from datanommer.models.finding.filters import Filters
+    from datanommer.models.filtering.filters import Filters
     from datanommer.models.signing.archive_check import verify
     from datanommer.models.signing.archive_validator import ArchiveValidator
 

@@ -21,8 +21,8 @@ from datanommer.consumer.backlog import backlog
 from datanommer.consumer.keeping.writer import Writer
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
-from datanommer.models.envelopes import users_and_packages
 from datanommer.models.errors import ConfigurationError, DatanommerError
+from datanommer.models.preparing import users_and_packages
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.folder import configured_spool

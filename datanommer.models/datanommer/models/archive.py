@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from datanommer.models.database import binding, migrations
 from datanommer.models.database.engine import create_engine
 from datanommer.models.database.location import locate
-from datanommer.models.envelopes.preparation import prepare
+from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing.batch import Batch, Counts, store
 
 

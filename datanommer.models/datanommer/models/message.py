@@ -10,12 +10,12 @@ from sqlalchemy import orm
 
 from datanommer.models import tables, times
 from datanommer.models.database.session import session
-from datanommer.models.envelopes import fedora_messaging
 from datanommer.models.envelopes.extra import restore_body
 from datanommer.models.envelopes.signature_bytes import unpack
+from datanommer.models.filtering.filters import Filters, text
 from datanommer.models.finding import grep, pages
-from datanommer.models.finding.filters import Filters, text
 from datanommer.models.finding.pages import Page
+from datanommer.models.preparing import fedora_messaging
 
 #: A name, or several.
 Names = str | Iterable[str] | None
@@ -311,7 +311,7 @@ class Message(DeclarativeBase):
     def as_fedora_message_dict(self) -> dict[str, Any]:
         """The message as ``fedora-messaging publish`` takes it, where `msg` is an object.
 
-        Any other `msg` is in the body as it is; see `datanommer.models.envelopes.fedora_messaging`.
+        Any other `msg` is in the body as it is; see `datanommer.models.preparing.fedora_messaging`.
         """
         return fedora_messaging.from_message(
             topic=self.topic,

@@ -8,9 +8,9 @@ import pytest
 
 from datanommer.models import counts
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes.preparation import prepare
 from datanommer.models.errors import InvalidQuery
 from datanommer.models.finding.counts import CategoryCount, TopicCount
+from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope
 

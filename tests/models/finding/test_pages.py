@@ -10,10 +10,10 @@ import pytest
 
 from datanommer.models import Message, add, add_all, session
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes.preparation import prepare
 from datanommer.models.errors import InvalidQuery, NotSettled
 from datanommer.models.finding import access_path, pages
 from datanommer.models.finding.pages import Page
+from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing import inserts
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope

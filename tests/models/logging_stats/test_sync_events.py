@@ -10,7 +10,7 @@ import pytest
 from classic import execute
 from datanommer.models import add_all
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.logging_stats import history
 from datanommer.models.storing.reindex import reindex
 from envelopes import envelope

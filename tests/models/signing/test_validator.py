@@ -20,7 +20,7 @@ from certificates import FUTURE, NOW, PAST, Authority, Period
 from datanommer.models import add_all
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.errors import ConfigurationError, SignaturesUnknown
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.signing import signer
 from datanommer.models.signing.archive_check import Verification
 from datanommer.models.signing.archive_check import verify as verify_archive

@@ -13,11 +13,11 @@ import pytest
 from bus import eventually, happens
 from datanommer.models import Message, add, session
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes import preparation
 from datanommer.models.envelopes.category import categorize
-from datanommer.models.envelopes.fedora_messaging import prepare, to_envelope
-from datanommer.models.envelopes.preparation import Item
 from datanommer.models.envelopes.row import Row
+from datanommer.models.preparing import preparation
+from datanommer.models.preparing.fedora_messaging import prepare, to_envelope
+from datanommer.models.preparing.preparation import Item
 from datanommer.models.storing import batch, rows
 from datanommer.models.storing.batch import Batch, Counts
 from envelopes import bridged, envelope, line

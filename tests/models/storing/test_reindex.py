@@ -19,8 +19,8 @@ import pytest
 from classic import execute
 from datanommer.models import Message, session
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.envelopes.preparation import Item, prepare
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering.filters import Filters
+from datanommer.models.preparing.preparation import Item, prepare
 from datanommer.models.storing import extractions, reindex
 from datanommer.models.storing.batch import Batch, store
 from datanommer.models.storing.reindex import Progress

@@ -31,8 +31,8 @@ from pika import spec
 from pika.adapters.twisted_connection import ClosableDeferredQueue, ReceivedMessage
 from twisted.internet import defer, reactor, task, threads
 
-from datanommer.models.envelopes.delivery import Delivery
 from datanommer.models.errors import DatanommerError
+from datanommer.models.preparing.delivery import Delivery
 from datanommer.models.storing.batch import BATCH_BYTES, MAX_BATCH
 
 log = logging.getLogger(__name__)

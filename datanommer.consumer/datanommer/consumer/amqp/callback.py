@@ -26,10 +26,10 @@ from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models import configuration
 from datanommer.models.database import migrations
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.envelopes import users_and_packages
-from datanommer.models.envelopes.delivery import Delivery, prepare
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import DatanommerError, TookTooLong
+from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing.delivery import Delivery, prepare
 from datanommer.models.storing.batch import Batch, store
 
 log = logging.getLogger(__name__)

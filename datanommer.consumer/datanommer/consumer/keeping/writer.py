@@ -21,7 +21,7 @@ from datanommer.consumer.keeping.replayer import Replayer
 from datanommer.consumer.keeping.reporter import Reporter
 from datanommer.consumer.keeping.spooler import Spooler
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.envelopes.preparation import Item
+from datanommer.models.preparing.preparation import Item
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
 from datanommer.models.spooling.replay import Replay

@@ -7,8 +7,8 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from datanommer.models.exchange import record
-from datanommer.models.finding import predicates
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
 
 # PostgreSQL writes the commas of a list: Python would have to touch each line.
 _COMMA = """

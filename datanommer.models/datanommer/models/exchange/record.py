@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from datanommer.models.envelopes import extra, fedora_messaging, fields, users_and_packages
-from datanommer.models.envelopes.preparation import Item, prepare
+from datanommer.models.envelopes import extra, fields
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.envelopes.signature_bytes import ONE_LINE
 from datanommer.models.errors import NotStorable
+from datanommer.models.preparing import fedora_messaging, users_and_packages
+from datanommer.models.preparing.preparation import Item, prepare
 
 
 def _text(column: str) -> str:

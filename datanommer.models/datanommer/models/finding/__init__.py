@@ -1,5 +1,4 @@
-"""Messages found and counted: filters, the SQL that they become, and the queries.
+"""Messages found: by filters, by their ids, page by page, or as they arrive.
 
-`datanommer.models.message.Message` is the way in for programs. The rooms above use `filters`,
-`predicates` and `stored_rows`. This room only reads.
+`datanommer.models.message.Message` is the way in for programs. This room only reads.
 """

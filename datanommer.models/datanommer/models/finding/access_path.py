@@ -11,10 +11,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from datanommer.models import tables
 from datanommer.models.database.session import Session
-from datanommer.models.finding import predicates
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
+from datanommer.models.filtering.predicates import Entry
 from datanommer.models.finding.cursor import Cursor, literals
-from datanommer.models.finding.filters import Filters
-from datanommer.models.finding.predicates import Entry
 
 #: How far the entries of an index are counted, to choose the one that has fewest. So many are
 #: counted in 2 ms; to look up what belongs to each of them takes 50 ms.

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from datanommer.models import tables
 from datanommer.models.database.session import session
 from datanommer.models.errors import InvalidQuery
+from datanommer.models.filtering.filters import Filters, text
 from datanommer.models.finding import access_path
-from datanommer.models.finding.filters import Filters, text
 
 _LIMITS = range(2**31)
 

@@ -10,10 +10,11 @@ from sqlalchemy import orm
 from datanommer.models import tables, times
 from datanommer.models.database.session import Session
 from datanommer.models.errors import InvalidQuery
-from datanommer.models.finding import access_path, predicates
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
+from datanommer.models.filtering.predicates import Entry, Predicate
+from datanommer.models.finding import access_path
 from datanommer.models.finding.cursor import Cursor
-from datanommer.models.finding.filters import Filters
-from datanommer.models.finding.predicates import Entry, Predicate
 
 Entity = TypeVar("Entity")
 

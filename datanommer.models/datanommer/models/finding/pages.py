@@ -23,9 +23,10 @@ import sqlalchemy as sa
 from datanommer.models import tables
 from datanommer.models.database.session import Session
 from datanommer.models.errors import InvalidQuery, NotSettled, OnStandby
-from datanommer.models.finding import access_path, cursor, grep, predicates
-from datanommer.models.finding.filters import Filters
-from datanommer.models.finding.predicates import Entry
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
+from datanommer.models.filtering.predicates import Entry
+from datanommer.models.finding import access_path, cursor, grep
 
 _PATIENCE = 10.0  # seconds; a batch is written in far less
 _PAUSE = 0.01  # seconds

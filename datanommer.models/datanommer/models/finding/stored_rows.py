@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from datanommer.models import tables
 from datanommer.models.envelopes.row import Row
-from datanommer.models.finding import predicates
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.finding.cursor import Cursor, literals
-from datanommer.models.finding.filters import Filters
 
 
 def select(filters: Filters, *, after: Cursor | None = None) -> sa.Select[Any]:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from datanommer.models import times
 from datanommer.models.errors import NoSuchRun
-from datanommer.models.finding import predicates
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.logging_stats.findings import OLDER_THAN, SYNCED_DAYS, Finding, Judge
 from datanommer.models.logging_stats.runs import Run, reconstruct
 from datanommer.models.logging_stats.sync_events import TOPIC, Event

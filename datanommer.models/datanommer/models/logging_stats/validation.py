@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from datanommer.models import times
-from datanommer.models.envelopes import fedora_messaging
-from datanommer.models.finding import predicates
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering import predicates
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.logging_stats import message_types
+from datanommer.models.preparing import fedora_messaging
 from datanommer.models.tables import messages, topics
 
 #: The outcomes of `datanommer.models.logging_stats.message_types.TypeCheck`.

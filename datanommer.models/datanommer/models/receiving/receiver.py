@@ -10,9 +10,9 @@ from typing import Any
 from datanommer.models.configuration import SIGNATURES_KEY
 from datanommer.models.envelopes import identity
 from datanommer.models.envelopes.identity import Fallback
-from datanommer.models.envelopes.preparation import Item, prepare
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable, SignaturesUnknown
+from datanommer.models.preparing.preparation import Item, prepare
 from datanommer.models.receiving.received import Received
 from datanommer.models.signing.archive_validator import ArchiveValidator
 from datanommer.models.signing.validator import Validator

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from datanommer.models.errors import NoSuchReject
 from datanommer.models.exchange.dump import Output
-from datanommer.models.finding.filters import Filters
-from datanommer.models.finding.predicates import Predicate, in_time
+from datanommer.models.filtering.filters import Filters
+from datanommer.models.filtering.predicates import Predicate, in_time
 from datanommer.models.tables import rejected
 
 #: The kind of what an upgrade left behind: rows of the classic tables, and no messages.

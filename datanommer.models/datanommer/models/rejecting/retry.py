@@ -18,7 +18,7 @@ from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NoSuchReject, NotStorable
 from datanommer.models.exchange import record
-from datanommer.models.finding.predicates import Predicate
+from datanommer.models.filtering.predicates import Predicate
 from datanommer.models.rejecting.listing import CLASSIC, predicates_of
 from datanommer.models.storing import rows
 from datanommer.models.storing.batch import Counts

@@ -19,8 +19,8 @@ from datanommer.models import times
 from datanommer.models.envelopes.category import categorize
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NotStorable
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.finding import stored_rows
-from datanommer.models.finding.filters import Filters
 from datanommer.models.signing.archive_validator import ArchiveValidator
 from datanommer.models.signing.validator import is_unsigned
 

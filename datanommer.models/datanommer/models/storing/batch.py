@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 import sqlalchemy as sa
 
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.envelopes.preparation import Item
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
+from datanommer.models.preparing.preparation import Item
 from datanommer.models.storing import copy_format, rejects, rows
 from datanommer.models.storing.transaction import in_transaction
 

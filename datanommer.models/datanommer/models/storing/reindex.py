@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
-from datanommer.models.envelopes import users_and_packages
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.finding import stored_rows
 from datanommer.models.finding.cursor import Cursor
-from datanommer.models.finding.filters import Filters
+from datanommer.models.preparing import users_and_packages
 from datanommer.models.storing import extractions
 from datanommer.models.storing.extractions import Stored
 from datanommer.models.storing.inserts import insert_names

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from datanommer.models.envelopes import fedora_messaging, fields, identity, lossless_json
-from datanommer.models.envelopes.preparation import Item
+from datanommer.models.envelopes import fields, identity, lossless_json
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
+from datanommer.models.preparing import fedora_messaging
+from datanommer.models.preparing.preparation import Item
 
 log = logging.getLogger(__name__)
 

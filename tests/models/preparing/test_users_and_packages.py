@@ -14,7 +14,7 @@ import pytest
 from fedmsg.meta.base import BaseProcessor
 
 from datanommer.models import configuration
-from datanommer.models.envelopes import users_and_packages
+from datanommer.models.preparing import users_and_packages
 from envelopes import BODHI_MSG, BODHI_TOPIC
 
 CONFIG = {

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from datanommer.commands.formatting import format_duration, printable
+from datanommer.commands.output.formatting import format_duration, printable
 from datanommer.models import times
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datanommer.models.envelopes.delivery import Delivery, prepare
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
+from datanommer.models.preparing.delivery import Delivery, prepare
 
 AT = "2021-07-21T12:23:12Z"
 _PROPERTIES = {"content_encoding": "utf-8", "headers": {"sent-at": AT}}

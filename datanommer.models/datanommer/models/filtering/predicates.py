@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from datanommer.models import tables
-from datanommer.models.finding.filters import Filters
+from datanommer.models.filtering.filters import Filters
 from datanommer.models.tables import NaiveUTC
 
 Predicate = sa.ColumnElement[bool]

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from datanommer.models import times
-from datanommer.models.envelopes import preparation
 from datanommer.models.envelopes.identity import with_year
+from datanommer.models.preparing import preparation
 
 _INFO = 20  # the severity of a message that tells none, as in Python's logging
 _OWN_KEYS = {"id", "queue", "priority"}

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from datanommer.models.envelopes import users_and_packages
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NotStorable
+from datanommer.models.preparing import users_and_packages
 
 log = logging.getLogger(__name__)
 
