@@ -182,7 +182,7 @@ def _run_from_the_shell() -> None:
     database = location.locate(context.get_x_argument(as_dictionary=True).get("url") or None)
     if database.is_default:
         _say(f"The database is {location.describe(database.url)}, {database.source}.")
-    engine = engines.create_engine(database.url)
+    engine = engines.create_engine(database.url, create=True)
     with migrations.connect(engine) as connection:
         _run(connection)
     engine.dispose()

@@ -18,7 +18,7 @@ from benchmarks.setting import Setting
 from datanommer import models
 from datanommer.models import configuration
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing import concerned, processors
 from datanommer.models.preparing.preparation import Item, prepare
 from datanommer.models.storing.batch import Batch, store
 
@@ -89,17 +89,17 @@ def _classic_rate(url: str, bus: Bus) -> float:
 
 
 def extract(setting: Setting) -> Iterator[Figure]:
-    """Users and packages of a message, over one look-up of its processor."""
+    """Whom a message concerns, over one look-up of its processor."""
     import fedmsg.meta
 
     config = configuration.defaults()
-    users_and_packages.configure(config)
+    processors.configure(config)
     for prefix, what in ((FEDORA, "a processor matches"), (UNKNOWN, "none matches")):
         bodies = [each["body"] for each in Bus(_EXTRACTIONS, prefix=prefix).envelopes()]
         times = alternate(
             setting.rounds,
             {
-                "ours": _each(bodies, users_and_packages.extract),
+                "ours": _each(bodies, concerned.find),
                 "look-up": _each(bodies, lambda body: fedmsg.meta.msg2processor(body, **config)),
             },
         )

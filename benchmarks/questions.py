@@ -14,7 +14,8 @@ from benchmarks.generator import CATEGORIES
 from benchmarks.measure import Figure, alternate, run, seconds
 from benchmarks.setting import Setting, bound
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.exchange.latest import latest
+from datanommer.models.filtering.filters import Filters
+from datanommer.models.finding import latest
 from datanommer.models.finding.totals import totals
 
 _REPEATED = 50
@@ -34,15 +35,21 @@ def latest_and_stats(setting: Setting) -> Iterator[Figure]:
     with bound(setting.filled) as connection:
         engine = bound_engine()
         asked: dict[str, Callable[[], object]] = {
-            "latest, of each category": lambda: latest(engine),
-            "latest, overall": lambda: latest(engine, overall=True),
-            "latest, of a category": lambda: latest(engine, category=choice.choice(categories)),
-            "latest, of a topic": lambda: latest(engine, topic=choice.choice(topics)),
-            "latest, of an absent topic": lambda: latest(engine, topic="org.example.none"),
+            "latest, of each category": lambda: latest.of_each_category(engine),
+            "latest, overall": lambda: latest.newest(engine, Filters()),
+            "latest, of a category": lambda: latest.newest(
+                engine, Filters(categories=(choice.choice(categories),))
+            ),
+            "latest, of a topic": lambda: latest.newest(
+                engine, Filters(topics=(choice.choice(topics),))
+            ),
+            "latest, of an absent topic": lambda: latest.newest(
+                engine, Filters(topics=("org.example.none",))
+            ),
             "stats, by category": lambda: totals(engine),
             "stats, by topic": lambda: totals(engine, by_topic=True),
             "stats, by topic of a category": lambda: totals(
-                engine, by_topic=True, category=choice.choice(categories)
+                engine, by_topic=True, categories=(choice.choice(categories),)
             ),
             _PEER: lambda: connection.execute(
                 _LOOK_UP, {"category": choice.choice(categories)}

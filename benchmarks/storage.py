@@ -51,10 +51,10 @@ def disk(setting: Setting) -> Iterator[Figure]:
             for start in range(0, _MESSAGES, MAX_BATCH):
                 rows = [fill.row(each) for each in bus.sent(start, start + MAX_BATCH)]
                 store(bound_engine(), Batch.of(rows))
-            ours = _bytes(url)
+            ours = size_of(url)
         with setting.empty(at_head=False) as url:
             fill_classic(url, bus)
-            classic_bytes = _bytes(url)
+            classic_bytes = size_of(url)
         yield Figure(
             f"disk a message of {mean / 1000:g} kB",
             *(ours / _MESSAGES, "bytes", "the classic schema", classic_bytes / _MESSAGES),
@@ -120,7 +120,8 @@ def _copy(
     cursor.copy_expert(f'COPY "{table}" ({_COLUMNS[table]}) FROM STDIN', io.StringIO(lines))
 
 
-def _bytes(url: str) -> int:
+def size_of(url: str) -> int:
+    """How much room all tables of a database take, with their indexes and TOAST, in bytes."""
     engine = create_engine(url)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.exec_driver_sql("VACUUM")

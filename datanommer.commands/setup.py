@@ -16,12 +16,16 @@ COMMANDS = runpy.run_path(str(LIST))["COMMANDS"]
 setup(
     name="datanommer.commands",
     description="Tools for the shell around the archive of a fedmsg bus",
-    install_requires=[f"datanommer.models=={VERSION}", "click>=8.2"],
+    install_requires=[
+        f"datanommer.models=={VERSION}",
+        "click>=8.2",
+        "rich>=13",
+    ],
     entry_points={
         "console_scripts": [
-            "datanommer = datanommer.commands.cli:main",
+            "datanommer = datanommer.commands.script:cli",
             *(
-                f"datanommer-{name} = datanommer.commands.{name.replace('-', '_')}:main"
+                f"datanommer-{name} = datanommer.commands.script:{name.replace('-', '_')}"
                 for name in COMMANDS
             ),
         ]

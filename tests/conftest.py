@@ -26,7 +26,9 @@ from services import leave_out, need_broker
 from shell import Run, script
 
 #: The fixtures of hubs, brokers in Java, virtual environments and RPMs.
-_WAITING = {"hub", "quiet_bus", "scene", "brokered", "activemq", "rpms", "venv"}
+_WAITING = {
+    *("hub", "quiet_bus", "scene", "brokered", "activemq", "rpms", "venv"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -91,3 +91,35 @@ def given(message: dict[str, Any]) -> dict[str, Any]:
     nulls = ("certificate", "crypto", "signature", "source_name", "source_version", "username")
     body = {"headers": {}, "i": 0, "msg": None, **dict.fromkeys(nulls), **message["body"]}
     return {**body, "timestamp": float(body["timestamp"])}
+
+
+#: One of everything that is hard to carry.
+HARD = [
+    envelope(msg_id="2013-plain", msg={"b": 1, "a": [1.0, 1e22, "wörld", "\0", "\ud800"]}),
+    envelope(msg_id="2013-float", timestamp=1361166918.0),
+    envelope(msg_id="2013-fraction", timestamp=1361166918.886738),
+    envelope(msg_id="2013-digits", timestamp=1361166918.8867381),
+    envelope(msg_id="2013-tie-1", timestamp=1361166919),
+    envelope(msg_id="2013-tie-0", timestamp=1361166919),
+    without(envelope(msg="no id, no timestamp"), "msg_id", "timestamp"),
+    without(envelope(msg_id="2013-absent"), "i", "username", "topic", "msg"),
+    envelope(msg_id="2013-null", i=None, username=None, timestamp=None, headers=None),
+    envelope(msg_id="2013-odd", username=5, i="seven", headers=[1], link="x\0"),
+    envelope(msg_id="2013-headers", headers={"a": "b"}),
+    {**envelope(msg_id="2013-envelope"), "topic": "org.example.other", "headers": {"c": "d"}},
+    envelope(
+        "org.fedoraproject.prod.bodhi.update.comment",
+        msg_id="2013-signed",
+        msg=BODHI_MSG,
+        crypto="x509",
+        certificate="LS0t\nLS0=\n",
+        signature="c2ln\n",
+        source_name="datanommer",
+        source_version="0.6",
+    ),
+    envelope(msg_id="2013-gpg", crypto="gpg", signature="c2ln" * 20),
+    envelope(msg_id="2013-long", crypto="x509", signature=f"{'c2ln' * 19}\n{'c2ln' * 19}\n"),
+    envelope(
+        msg_id="2013-strange", signature='no "base64" \\ ö\n', timestamp=1.5e9, headers="none"
+    ),
+]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import pty
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from datanommer.models import Message, add_all, init, session
+from classic import execute
+from datanommer.models import Message, add, add_all, init, session
 from datanommer.models.database.binding import bound_engine
-from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, line, without
+from datanommer.models.exchange.dump import dump
+from datanommer.models.filtering.filters import Filters
+from envelopes import BODHI_MSG, BODHI_TOPIC, HARD, envelope, line
 from orm import Rejected
-from shell import Run, peak_memory, script
+from shell import Run, into_head, peak_memory, script
 
+AT_ONCE = 5  # seconds
 CLASSIC_KEYS = {
     "i",
     "msg_id",
@@ -29,36 +37,7 @@ CLASSIC_KEYS = {
     "source_name",
     "source_version",
 }
-#: One of everything that is hard to carry.
-HARD = [
-    envelope(msg_id="2013-plain", msg={"b": 1, "a": [1.0, 1e22, "wörld", "\0", "\ud800"]}),
-    envelope(msg_id="2013-float", timestamp=1361166918.0),
-    envelope(msg_id="2013-fraction", timestamp=1361166918.886738),
-    envelope(msg_id="2013-digits", timestamp=1361166918.8867381),
-    envelope(msg_id="2013-tie-1", timestamp=1361166919),
-    envelope(msg_id="2013-tie-0", timestamp=1361166919),
-    without(envelope(msg="no id, no timestamp"), "msg_id", "timestamp"),
-    without(envelope(msg_id="2013-absent"), "i", "username", "topic", "msg"),
-    envelope(msg_id="2013-null", i=None, username=None, timestamp=None, headers=None),
-    envelope(msg_id="2013-odd", username=5, i="seven", headers=[1], link="x\0"),
-    envelope(msg_id="2013-headers", headers={"a": "b"}),
-    {**envelope(msg_id="2013-envelope"), "topic": "org.example.other", "headers": {"c": "d"}},
-    envelope(
-        "org.fedoraproject.prod.bodhi.update.comment",
-        msg_id="2013-signed",
-        msg=BODHI_MSG,
-        crypto="x509",
-        certificate="LS0t\nLS0=\n",
-        signature="c2ln\n",
-        source_name="datanommer",
-        source_version="0.6",
-    ),
-    envelope(msg_id="2013-gpg", crypto="gpg", signature="c2ln" * 20),
-    envelope(msg_id="2013-long", crypto="x509", signature=f"{'c2ln' * 19}\n{'c2ln' * 19}\n"),
-    envelope(
-        msg_id="2013-strange", signature='no "base64" \\ ö\n', timestamp=1.5e9, headers="none"
-    ),
-]
+UP_TO_MARCH = ("--before", "2013-02")
 
 
 @pytest.fixture
@@ -122,8 +101,8 @@ class TestDump:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            (["--since", "2013-02-18T05:55:19"], ["2013-tie-1", "2013-tie-0"]),
-            (["--since", "2013-02-18T06:55:19+01:00"], ["2013-tie-1", "2013-tie-0"]),
+            (["--since", "2013-02-18T05:55:19", *UP_TO_MARCH], ["2013-tie-1", "2013-tie-0"]),
+            (["--since", "2013-02-18T06:55:19+01:00", *UP_TO_MARCH], ["2013-tie-1", "2013-tie-0"]),
             (["--before", "1999-12-31"], []),
             (["--topic", "org.fedoraproject.prod.bodhi.update.comment"], ["2013-signed"]),
             (["--category", "bodhi"], ["2013-signed"]),
@@ -131,7 +110,7 @@ class TestDump:
         ],
     )
     def test_narrows(self, full: str, run: Run, options: list[str], expected: list[str]) -> None:
-        records = dumped(run, full, "--before", "2013-03-01", *options)
+        records = dumped(run, full, *options)
         assert [record["msg_id"] for record in records] == expected
 
     def test_since_and_before_are_inclusive(self, full: str, run: Run) -> None:
@@ -150,8 +129,42 @@ class TestDump:
     def test_a_bad_date_is_a_usage_error(self, archive: str, run: Run) -> None:
         result = run("datanommer-dump", "--url", archive, "--since", "garbage")
         assert result.returncode == 2
-        assert "'garbage' is not a date" in result.stderr
+        assert "'garbage' is not a time" in result.stderr
         assert result.stdout == ""
+
+    @pytest.fixture
+    def large(self, archive: str) -> str:
+        """A dump of all of it takes 20 s: 4,000 messages of 2 MB, which PostgreSQL compresses."""
+        columns = "i, timestamp, topic, category, msg"
+        add(envelope(msg="x" * 2_000_000))
+        execute(
+            archive,
+            f"INSERT INTO messages (msg_id, {columns}) "
+            f"SELECT 'copy-' || n, {columns} FROM messages, generate_series(1, 4000) n",
+        )
+        return archive
+
+    def test_a_reader_who_has_enough_ends_it_at_once(self, large: str) -> None:
+        result = into_head(f"{script('datanommer-dump')} --url '{large}'", timeout=AT_ONCE)
+        assert (result.returncode, result.stderr) == (0, "")
+
+    def test_a_full_disk_ends_it_at_once(self, large: str) -> None:
+        command = [script("datanommer-dump"), "--url", large]
+        with Path("/dev/full").open("w") as full_disk:
+            result = subprocess.run(command, stdout=full_disk, timeout=AT_ONCE, check=False)
+        assert result.returncode == 74
+
+    def test_a_program_whose_output_fails_gets_its_error_at_once(self, large: str) -> None:
+        class Full:
+            def write(self, data: bytes, /) -> None:
+                if data:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+
+        began = time.monotonic()
+        with pytest.raises(OSError, match="No space"):
+            dump(bound_engine(), Full(), Filters())
+        assert time.monotonic() - began < AT_ONCE
+        assert execute(large, "SELECT count(*) FROM messages") == [(4001,)]
 
     def test_a_closed_pipe_ends_it_quietly(self, archive: str) -> None:
         add_all([envelope(msg="x" * 10_000) for _ in range(200)])
@@ -185,7 +198,7 @@ class TestRoundTrip:
         self, full: str, second_database: str, run: Run, tmp_path: Path, form: str
     ) -> None:
         bodies = all_bodies()
-        first = tmp_path / "first.json"
+        first = tmp_path / "first"
         first.write_text(run("datanommer-dump", "--url", full, "--format", form).stdout)
         result = run("datanommer-load", "--url", second_database, str(first))
         assert result.stdout == f"stored {len(HARD)}, duplicates 0, rejected 0\n"
@@ -209,6 +222,23 @@ class TestLoad:
         dump = run("datanommer-dump", "--url", full).stdout
         result = run("datanommer-load", "--url", full, input=dump)
         assert result.stdout == f"stored 0, duplicates {len(HARD)}, rejected 0\n"
+
+    def test_says_that_it_reads_from_the_terminal(self, archive: str) -> None:
+        leader, follower = pty.openpty()
+        with subprocess.Popen(
+            [script("datanommer-load"), "--url", archive],
+            stdin=follower,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            os.close(follower)
+            assert process.stderr
+            assert process.stdout
+            assert process.stderr.readline() == "Reading from the terminal; Ctrl-D ends it.\n"
+            os.write(leader, json.dumps(envelope()).encode() + b"\n\x04")
+            assert process.stdout.read() == "stored 1, duplicates 0, rejected 0\n"
+        os.close(leader)
 
     def test_a_classic_record_gets_its_users_from_the_processors(
         self, archive: str, run: Run
@@ -304,6 +334,15 @@ class TestLoad:
         assert (result.returncode, result.stdout) == (1, "stored 1, duplicates 0, rejected 0\n")
         assert "cut off" in result.stderr
 
+    def test_the_way_to_see_what_is_rejected_is_said(self, archive: str, run: Run) -> None:
+        add(envelope())
+        result = run("datanommer-load", "--url", archive, input=f"5 6 {json.dumps(envelope())}")
+        assert (result.returncode, result.stdout) == (0, "stored 1, duplicates 0, rejected 2\n")
+        told, command = result.stderr.rstrip("\n").split(": ")
+        assert told == "To see what was rejected, and why, ask the same database"
+        shown = run(*command.split(), "--url", archive)
+        assert (shown.returncode, shown.stdout.count("\n")) == (0, 2)
+
     def test_what_is_not_utf8_is_said_to_be(self, archive: str) -> None:
         result = subprocess.run(
             [script("datanommer-load"), "--url", archive],
@@ -344,7 +383,7 @@ class TestLoad:
         together = f"[{', '.join(texts)}]" if is_list else " ".join(texts)
         result = run("datanommer-load", "--url", archive, input=together)
         assert result.stdout == "stored 3, duplicates 0, rejected 1\n"
-        assert (result.returncode, result.stderr) == (0, "")
+        assert (result.returncode, result.stderr.count("\n")) == (0, 1)
         assert session.query(Rejected).one().raw.decode() == texts[1]
 
     def test_a_number_that_cannot_be_read_is_rejected_alone(self, archive: str, run: Run) -> None:

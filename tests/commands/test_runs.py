@@ -17,7 +17,7 @@ from datanommer.models.errors import NoSuchRun
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.logging_stats import history
 from datanommer.models.logging_stats.history import Judged
-from shell import ROOT, Run
+from shell import ROOT, Run, on_a_terminal
 from syncs import Script, moment, three_nights
 
 PAGE = (ROOT / "docs" / "runs.rst").read_text(encoding="utf-8")
@@ -314,6 +314,16 @@ class TestTheCommand:
             assert (result.returncode, result.stderr) == (0, "")
             assert result.stdout == re.sub("^    ", "", shown, flags=re.MULTILINE)
 
+    def test_fits_a_narrow_terminal(self, nights: str) -> None:
+        shown = on_a_terminal("datanommer-runs", "--url", nights).splitlines()
+        assert shown[:3] == [
+            "c9a1d2de-3c44-4d0b-8a53-5b8f6f1d7a20",
+            "    started 2021-07-21T01:00:04Z, finished never, took -",
+            "    hosts done 1, skipped 0, failed 1; dates retried 0, failed 0",
+        ]
+        wide = on_a_terminal("datanommer-runs", "--url", nights, COLUMNS="160")
+        assert wide.startswith("START ")
+
     def test_prints_json(self, nights: str, run: Run) -> None:
         result = run("datanommer-runs", "--url", nights, "--format", "json")
         assert result.stderr == ""
@@ -493,7 +503,7 @@ class TestTheCheck:
             ["--url", "postgresql://nobody@127.0.0.1:1/none"],
             ["--url", "nonsense"],
             ["--no-such-option"],
-            ["--since", "yesterday"],
+            ["--since", "some day"],
             ["--older-than", "6"],
             ["--unfinished"],
             ["--format", "json"],

@@ -331,6 +331,20 @@ class TestStart:
         assert "datanommer cannot start" in said
         assert "fedora-messaging 3." in said
 
+    def test_with_a_url_that_cannot_be_used_it_ends_as_systemd_expects_of_a_failure(self) -> None:
+        ended = subprocess.run(
+            [script("python"), "-c", "from datanommer.consumer import Callback; Callback()"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, URL_VARIABLE: "postgresql://u:x@s3cret@127.0.0.1/x"},
+        )
+        assert ended.returncode == 1
+        (said,) = ended.stderr.splitlines()
+        assert "datanommer cannot start" in said
+        assert "Write an @ in a password as %40" in said
+        assert "s3cret" not in said
+
     def test_without_a_database_it_ends_and_says_where_it_looked(self, start: Start) -> None:
         consumer = start(is_to_fail=True)
         assert consumer.exit_code() == 69
@@ -450,7 +464,8 @@ class TestNothingIsLost:
     ) -> None:
         with fault.stopped(frail):
             consumer = start()
-            assert "The database does not answer" in consumer.log
+            assert "The database does not take messages" in consumer.log
+            assert "does not answer" in consumer.log
             sent = send(broker, 3)
         eventually(lambda: contents(frail_archive) == sent, "all messages")
 

@@ -12,8 +12,8 @@ import pytest
 
 from certificates import Authority
 from classic import execute
-from datanommer.consumer.backlog.datagrepper import restored
 from datanommer.models import Message, add, session
+from datanommer.models.preparing.archive_copy import restored
 from datanommer.models.preparing.fedora_messaging import to_envelope
 from envelopes import bridged, envelope, given, line, without
 from orm import Rejected
@@ -137,6 +137,15 @@ class TestAMessageThatCameOverAMQP:
         copy = over_the_bus(restored(self._given(sent)))
         messages = [copy, bridged(sent, 1609459200)]
         assert [add(each) for each in messages[:: 1 if is_first else -1]] == [(1, 0, 0), (0, 1, 0)]
+
+    def test_is_restored(self) -> None:
+        sent = line()
+        for agent in ({}, {"username": "ralph"}, {"agent_name": "ralph"}):
+            assert restored({**self._given(sent), **agent}) == to_envelope(sent)["body"]
+
+    def test_keeps_the_counter_and_the_username_of_a_bridge_from_fedmsg(self) -> None:
+        sent = envelope(headers={"sent-at": "2021-07-21T12:23:12+00:00"}, i=5)
+        assert restored(given(sent)) == sent["body"]
 
     def test_gets_the_year_when_it_was_sent(self) -> None:
         sent = line(sent_at="2020-12-31T23:59:59+00:00")

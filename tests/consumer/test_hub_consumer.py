@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ import classic
 from bus import PATIENCE, Archive, Bus, eventually, happens
 from certificates import PAST, Authority
 from datanommer import models
+from datanommer.models import embedded
 from datanommer.models.database.inventory import HEAD
 from datanommer.models.spooling.folder import damaged_files
 from datanommer.models.spooling.spool import Spool
@@ -427,6 +429,26 @@ def test_a_hub_with_an_at_in_the_password_of_its_database_ends(quiet_bus: Bus) -
 def test_a_hub_whose_database_is_empty_ends(quiet_bus: Bus, empty_database: str) -> None:
     quiet_bus.config["datanommer.sqlalchemy.url"] = empty_database
     _assert_that_the_hub_ends(quiet_bus, 1, "datanommer-create-db")
+
+
+def test_a_hub_whose_database_is_missing_says_so_and_runs(quiet_bus: Bus, database: str) -> None:
+    url = sa.make_url(database).set(database="no_such_database")
+    quiet_bus.config["datanommer.sqlalchemy.url"] = url.render_as_string(hide_password=False)
+    hub = quiet_bus.start_hub()
+    hub.wait_until_it_says("The database does not take messages")
+    assert "refuses the connection: connection to server" in hub.log
+    assert "createdb" in hub.log
+    assert "does not answer" not in hub.log
+
+
+def test_a_hub_makes_the_embedded_server_that_it_is_to_fill(quiet_bus: Bus) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="hub-"))
+    quiet_bus.config["datanommer.sqlalchemy.url"] = f"embedded://{folder}"
+    try:
+        _assert_that_the_hub_ends(quiet_bus, 1, f"The database embedded://{folder} is empty")
+    finally:
+        embedded.stop(folder)
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("form", ["migrated", "created"])

@@ -11,15 +11,18 @@ import pytest
 
 from datanommer.commands.cli import main
 from datanommer.commands.command_list import COMMANDS
+from datanommer.commands.exit_codes import MEANINGS
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+from datanommer.models.errors import DatabaseUnavailable, UnusableURL
 from shell import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.rst"), *DOCS.glob("*.rst"), *ROOT.glob("*/README.rst")])
 MODELS = ROOT / "datanommer.models" / "datanommer" / "models"
 CONSUMER = ROOT / "datanommer.consumer" / "datanommer" / "consumer"
+COMMAND_LINE = ROOT / "datanommer.commands" / "datanommer" / "commands"
 # Where the paths that pages name begin.
-STARTS = (ROOT, ROOT / "datanommer.models", MODELS, CONSUMER)
+STARTS = (ROOT, ROOT / "datanommer.models", MODELS, CONSUMER, COMMAND_LINE)
 EXAMPLE = (ROOT / "fedmsg.d" / "datanommer.py").read_text(encoding="utf-8")
 COMMON = {"--url", "--config-filename", "--version", "--help"}
 
@@ -154,14 +157,19 @@ def test_each_key_of_the_configuration_is_documented_and_in_the_example() -> Non
         assert f'"{key}"' in EXAMPLE
 
 
-def test_the_environment_variable_is_documented() -> None:
+def test_the_environment_variables_are_documented() -> None:
     assert URL_VARIABLE in section("configuration.rst", "Where the database is")
 
 
-def test_the_exit_codes_are_documented() -> None:
-    shell = " ".join(section("commands.rst", "The commands").split())
-    for code in ("0 done", "1 failed", "2 a wrong option", "69 no", "74 the output", "130 inter"):
-        assert code in shell
+def test_the_exit_codes_are_documented_as_in_the_manual_pages() -> None:
+    terms = re.findall(
+        r"^``(\d+)``\n((?: +.*\n)+)", section("commands.rst", "The commands"), re.MULTILINE
+    )
+    documented = {
+        int(code): re.sub(r"`+([^`<]*?)(?: <.*?>`_|`+)", r"\1", text) for code, text in terms
+    }
+    assert {code: " ".join(text.split()) for code, text in documented.items()} == MEANINGS
+    assert {UnusableURL.exit_code, DatabaseUnavailable.exit_code} <= MEANINGS.keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

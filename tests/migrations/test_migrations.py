@@ -498,7 +498,7 @@ def test_alembic_runs_from_the_folder_without_naming_its_configuration(run, empt
 
 def test_an_empty_database_is_told_from_one_that_is_behind(engine):
     assert migrations.examine(engine) == (None, STEPS, True)
-    with pytest.raises(NotAtHead, match=r"is empty\. Run datanommer-create-db"):
+    with pytest.raises(NotAtHead, match=r"is empty\. Make the tables with datanommer-create-db"):
         migrations.require_head(engine)
     migrations.upgrade(engine, "57be773be52b")
     assert migrations.examine(engine) == ("57be773be52b", STEPS - 1, False)

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 import datanommer.models as m
+from classic import execute
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.exchange.record import parse
 from datanommer.models.preparing.preparation import prepare
@@ -46,6 +47,9 @@ GREP = [
     *("packages", "not_packages", "categories", "not_categories", "topics", "not_topics"),
     *("agents", "not_agents", "contains", "defer"),
 ]
+
+
+PAGING = {"page", "rows_per_page", "order", "defer"}
 
 
 @pytest.fixture
@@ -131,6 +135,8 @@ class TestDatagrepper:
         assert message is not None
         assert message.as_dict() == {
             **message.__json__(),
+            "category": "bodhi",
+            "agent_name": "apache",
             "users": ["ralph"],
             "packages": ["nethack"],
         }
@@ -153,6 +159,58 @@ class TestDatagrepper:
         assert (again.msg_id, again.timestamp) == ("2013-it", SENT)
         assert store(bound_engine(), Batch.of([again])).duplicates == 1
 
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            "7f6de4c2-1f2b-4c84-9d1e-0b6a3a3b7c11",
+            "2021-7f6de4c2-1f2b-4c84-9d1e-0b6a3a3b7c11",
+            "my-own",
+            "2021-my-own",
+        ],
+    )
+    @pytest.mark.parametrize("is_loaded", [False, True])
+    def test_a_message_of_amqp_is_handed_out_with_the_id_that_it_was_sent_with(
+        self, archive: str, run: Run, sent: str, is_loaded: bool
+    ) -> None:
+        headers = {"sent-at": "2013-02-18T05:55:18+00:00", "fedora_messaging_schema": "x"}
+        line = {"id": sent, "topic": BODHI_TOPIC, "body": {}, "headers": headers}
+        assert store(bound_engine(), Batch.of([parse(line)])).stored == 1
+        if is_loaded:
+            dumped = run("datanommer-dump", "--url", archive, "--format", "ndjson").stdout
+            execute(archive, "DELETE FROM messages")
+            assert run("datanommer-load", "--url", archive, input=dumped).returncode == 0
+        message = m.Message.from_msg_id(sent)
+        assert message is not None
+        assert message.as_fedora_message_dict()["id"] == sent
+        again: Any = parse(json.loads(json.dumps(message.as_fedora_message_dict())))
+        assert store(bound_engine(), Batch.of([again])).duplicates == 1
+
+    def test_an_older_row_of_amqp_loses_the_year_before_a_uuid(self, archive: str) -> None:
+        bare = "7f6de4c2-1f2b-4c84-9d1e-0b6a3a3b7c11"
+        for msg_id in (f"2013-{bare}", "2013-my-own"):
+            m.add(envelope(msg_id=msg_id, i=None, headers={"fedora_messaging_schema": "x"}))
+        execute(archive, "UPDATE messages SET extra = json_build_object('unset', '{i}'::text[])")
+        m.session.rollback()
+        sent = [each.as_fedora_message_dict()["id"] for each in m.Message.make_query()]
+        assert sorted(sent) == ["2013-it", "2013-my-own", bare]
+
+    def test_what_a_bridge_brought_from_fedmsg_keeps_its_year(self) -> None:
+        msg_id = "2013-7f6de4c2-1f2b-4c84-9d1e-0b6a3a3b7c11"
+        body = envelope(msg_id=msg_id)["body"]
+        headers = {"fedora_messaging_schema": "base.message"}
+        line = {"id": msg_id, "topic": body["topic"], "body": body, "headers": headers}
+        assert store(bound_engine(), Batch.of([parse(line)])).stored == 1
+        message = m.Message.from_msg_id(msg_id)
+        assert message is not None
+        assert message.as_fedora_message_dict()["id"] == msg_id
+
+    def test_a_message_shows_what_it_is(self) -> None:
+        message = m.Message.from_msg_id("2013-it")
+        assert (
+            repr(message)
+            == f"<Message '2013-it', topic '{BODHI_TOPIC}', sent 2013-02-18T05:55:18Z>"
+        )
+
     def test_the_headers_of_a_message_come_before_those_that_are_expected(self) -> None:
         headers = {"fedora_messaging_severity": 40, "priority": 3}
         m.add(envelope(msg_id="2013-headers", headers=headers))
@@ -174,6 +232,36 @@ class TestFedbadges:
         assert defaults == {"page": 1, "rows_per_page": 100, "order": "asc"}
         assert inspect.getfullargspec(m.Message.grep).args[1] == "start"
 
+    def test_the_filters_of_a_rule_are_those_of_make_query(self) -> None:
+        filters = inspect.getfullargspec(m.Message.make_query).args[1:]
+        assert filters == [*(n for n in GREP if n not in PAGING), "not_contains"]
+
+    def test_the_counts_of_rules(self) -> None:
+        """As `fedbadges.rules` asks, 2.3."""
+        since_they_exist = {"start": SENT - timedelta(days=400), "end": datetime.now()}  # noqa: DTZ005
+        for asked in (
+            {"topics": [BODHI_TOPIC], "users": ["ralph"]},
+            {"topics": [BODHI_TOPIC], "agents": ["apache"], **since_they_exist},
+            {"categories": ["bodhi"], "not_users": ["lmacken"], "packages": ["nethack"]},
+            {"msg_id": "2013-it"},
+            {"users": ["ralph"], "rows_per_page": 1, "page": 1, "order": "desc"},
+        ):
+            rule: dict[str, Any] = {"defer": True, "rows_per_page": 0, **asked}
+            total, _, query = m.Message.grep(**rule)
+            results = m.session.scalars(query).all()
+            assert (total, [message.msg["agent"] for message in results]) == (1, ["ralph"])
+
+    @pytest.mark.parametrize("known_as", ["2021-that", "that"])
+    def test_whether_a_message_of_amqp_has_come(self, known_as: str) -> None:
+        headers = {"sent-at": "2021-02-18T05:55:18+00:00"}
+        line = {"id": "that", "topic": BODHI_TOPIC, "body": {}, "headers": headers}
+        store(bound_engine(), Batch.of([parse(line)]))
+        is_it = m.Message.msg_id == known_as
+        asked = sa.select(sa.func.count(m.Message.id)).where(is_it)
+        assert m.session.scalar(asked.where(m.Message.timestamp >= SENT)) == 1
+        assert m.Message.query.filter_by(msg_id=known_as).count() == 1
+        assert m.Message.query.filter(m.Message.msg_id != "that").count() == 2
+
     def test_they_can_be_given_by_place(self) -> None:
         found = m.Message.grep(SENT - HOUR, SENT + HOUR, 1, 10, "asc", None, ["ralph"])
         assert found[:2] == (1, 1)
@@ -183,6 +271,19 @@ class TestFedbadges:
         total, pages, query = m.Message.grep(defer=True, rows_per_page=0, **asked)
         assert (total, pages, query.count()) == (1, 1, 1)
         assert [message.topic for message in query.all()] == [BODHI_TOPIC]
+
+    @pytest.mark.parametrize("rows_per_page", [0, 10])
+    def test_a_deferred_query_is_refined_and_executed_by_the_session(
+        self, rows_per_page: int
+    ) -> None:
+        _, _, query = m.Message.grep(defer=True, rows_per_page=rows_per_page, users=["ralph"])
+        session: Any = m.session
+        for asked in (query, m.Message.make_query(users=["ralph"])):
+            refined = asked.where(m.Message.topic == BODHI_TOPIC)
+            assert [message.msg_id for message in session.scalars(refined).all()] == ["2013-it"]
+            assert session.execute(refined).scalar_one().msg_id == "2013-it"
+            assert session.scalar(refined).msg_id == "2013-it"
+            assert session.scalars(asked.where(m.Message.topic == "other")).all() == []
 
 
 @pytest.mark.usefixtures("_message")

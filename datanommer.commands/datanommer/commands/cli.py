@@ -6,16 +6,18 @@ from importlib import import_module
 
 import click
 
-from datanommer.commands.command_list import COMMANDS
-from datanommer.commands.options import version_option
+from datanommer.commands.command import CommandGroup
+from datanommer.commands.command_list import COMMANDS, GROUPS
+from datanommer.commands.options.database import group_options
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """Imports only the command that runs: none should wait for what the others need."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        listed = [click.Command(name, help=line) for name, line in COMMANDS.items()]
-        click.Group(commands=listed).format_commands(ctx, formatter)
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -29,6 +31,6 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands)
-@version_option
+@group_options
 def main() -> None:
     """Store the messages of a fedmsg bus in PostgreSQL, and find them again."""

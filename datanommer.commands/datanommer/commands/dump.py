@@ -3,48 +3,82 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from datanommer.commands.exit_codes import Command
-from datanommer.commands.options import filter_options, with_database
+from datanommer.commands import interruption
+from datanommer.commands.command import Command
+from datanommer.commands.options.database import with_database
+from datanommer.commands.options.filters import resolve, with_filters
+from datanommer.commands.options.output import message_options
+from datanommer.commands.output import messages, nothing, progress
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from datanommer.models.filtering.filters import Filters
+
 #: In bytes. With Python's own 8 kB, every other message would be a system call.
 _BUFFER_SIZE = 1024 * 1024
+_EMPTY_LIST = "[\n]\n"
 
 
-@click.command(cls=Command)
-@filter_options
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["json", "ndjson"]),
-    default="json",
-    show_default=True,
-    help="One JSON list, or one JSON object a line.",
+@click.command(
+    cls=Command,
+    examples=[
+        "datanommer-dump > datanommer-dump.json",
+        "datanommer-dump --since 2013-02 --before 2013-02 --format ndjson > 2013-02.json",
+    ],
 )
+@with_filters
+@message_options(default="json")
 @with_database
 def main(
     engine: sa.Engine,
-    since: datetime | None,
-    before: datetime | None,
-    topic: str | None,
-    category: str | None,
-    output_format: str,
+    filters: Filters,
+    form: str,
+    fields: Sequence[str] | None,
 ) -> None:
     """Dump the messages as JSON, oldest first.
 
     Without options, all of them. datanommer-load reads this output.
     """
+    from datanommer.models.finding import stream
+
+    wanted = resolve(engine, filters)
+    if fields or form not in {"json", "ndjson"}:
+        columns = messages.fields_of(form, fields)
+        is_any = messages.write_all(engine, form, columns, stream.ids(engine, wanted)) > 0
+    else:
+        is_any = _write_json(engine, wanted, as_list=form == "json")
+    if not is_any:
+        nothing.explain(engine, filters)
+
+
+def _write_json(engine: sa.Engine, filters: Filters, *, as_list: bool) -> bool:
+    """Write JSON as PostgreSQL makes it; whether there are any messages."""
     from datanommer.models.exchange.dump import dump
-    from datanommer.models.filtering.filters import Filters
 
     with open(sys.stdout.fileno(), "wb", _BUFFER_SIZE, closefd=False) as output:
-        filters = Filters.of_options(since, before, topic, category)
-        dump(engine, output, filters, as_list=output_format == "json")
+        counted = _Counted(output)
+        with (
+            interruption.ended_by_reader(),
+            progress.shown(lambda: f"{counted.size / 1e6:,.0f} MB"),
+        ):
+            dump(engine, counted, filters, as_list=as_list)
         output.flush()
+    return counted.size > len(_EMPTY_LIST)
+
+
+class _Counted:
+    """An output, and how many bytes went there."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._write = output.write
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._write(data)
+        self.size += len(data)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands.exit_codes import CommandGroup
-from datanommer.commands.options import database_options, version_option
+from datanommer.commands.command import CommandGroup
+from datanommer.commands.options.database import database_options, group_options
+from datanommer.commands.output import progress
 from datanommer.commands.output.formatting import format_facts
 
 if TYPE_CHECKING:
@@ -20,16 +21,21 @@ NOT_RUNNING = 3
 
 
 @click.command(cls=CommandGroup)
-@version_option
+@group_options
 def main() -> None:
     """Start, stop and look at the embedded PostgreSQL server.
 
-    The server is the one of --url embedded:///folder, else the one that the environment or the
-    fedmsg configuration names, else the embedded default.
+    The server is the one of --url embedded:///folder, else the one of --config-filename, else the
+    one that the environment or the fedmsg configuration names, else the embedded default.
     """
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-embedded start",
+        "datanommer-embedded start --url embedded:///srv/archive",
+    ],
+)
 @database_options
 def start(url: str | None, config_filename: str | None) -> None:
     """Start the server if it is not running.
@@ -39,11 +45,17 @@ def start(url: str | None, config_filename: str | None) -> None:
     from datanommer.models import embedded
 
     folder = _server_folder(url, config_filename)
-    embedded.start(folder)
+    with progress.shown(lambda: "starting the server"):
+        embedded.start(folder)
     _show(embedded.status(folder))
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-embedded stop",
+        "datanommer-embedded stop --url embedded:///srv/archive",
+    ],
+)
 @database_options
 def stop(url: str | None, config_filename: str | None) -> None:
     """Stop the server, and wait until it has stopped.
@@ -58,7 +70,12 @@ def stop(url: str | None, config_filename: str | None) -> None:
     click.echo(f"The server in {folder} {outcome}.", err=True)
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-embedded status",
+        "datanommer-embedded status --url embedded:///srv/archive",
+    ],
+)
 @database_options
 @click.pass_context
 def status(ctx: click.Context, url: str | None, config_filename: str | None) -> None:

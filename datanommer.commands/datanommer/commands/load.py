@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.exit_codes import Command
-from datanommer.commands.input import json_stream
-from datanommer.commands.options import InputFile, files_argument, with_database_to_change
+from datanommer.commands import interruption
+from datanommer.commands.command import Command
+from datanommer.commands.input.unreadable import Unreadable
+from datanommer.commands.options.database import with_database_to_fill
+from datanommer.commands.options.values import InputFile
+from datanommer.commands.output import progress, stored
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
@@ -23,20 +27,30 @@ if TYPE_CHECKING:
 _BATCH_SIZE = 2000
 
 
-@click.command(cls=Command)
-@files_argument
-@with_database_to_change
+@click.command(
+    cls=Command,
+    examples=[
+        "datanommer-load datanommer-dump.json",
+        "datanommer-load 2013-02.json 2013-03.json",
+    ],
+)
+@click.argument("files", nargs=-1, type=InputFile(), metavar="[FILE]...")
+@with_database_to_fill
 def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     """Load messages from files, or from standard input.
 
-    Reads the output of datanommer-dump, envelopes ({"topic": ..., "body": ...}), and the lines of
-    fedora-messaging publish and record: as one JSON list or one object after the other.
+    Reads JSON, as one list or one object after the other: the output of datanommer-dump, envelopes
+    ({"topic": ..., "body": ...}), and the lines of fedora-messaging publish and record.
     Messages that are in the database already count as duplicates, so a load can be repeated.
     """
+    inputs = files or (InputFile().convert("-", None, None),)
+    _load(engine, _items(inputs))
+
+
+def _load(engine: sa.Engine, items: Iterator[Item]) -> None:
     from datanommer.models.storing.batch import Batch, Counts, split, store
     from datanommer.models.storing.pipeline import Pipeline, switch_threads_often
 
-    inputs = files or (InputFile().convert("-", None, None),)
     counts = Counts()
 
     def add(batch: Batch) -> None:
@@ -44,30 +58,45 @@ def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
         counts = counts.plus(store(engine, batch))
 
     switch_threads_often()
-    try:
-        with Pipeline(add) as pipeline:
-            for items in split(_items(inputs), _BATCH_SIZE):
-                pipeline.begin(Batch.of(items))
-    finally:
-        click.echo(str(counts))
+    with interruption.last_words(lambda: stored.show(counts)), Pipeline(add) as pipeline:
+        for batch in split(items, _BATCH_SIZE):
+            pipeline.begin(Batch.of(batch))
+            if interruption.is_ending():
+                break  # once the batch is stored or cancelled
 
 
 def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Item]:
+    from datanommer.commands.input import message_file
     from datanommer.models.envelopes.reject import Reject
     from datanommer.models.exchange import record
 
     for file in inputs:
-        with _progress_bar(file) as progress_bar:
-            for value in json_stream.read_values(file, file.name, progress_bar.update):
-                if isinstance(value, json_stream.Unreadable):
+        with _progress(file) as update:
+            for value in message_file.read(file, update):
+                if isinstance(value, Unreadable):
                     error = NotStorable(value.kind, value.reason)
-                    yield Reject.of_received(value.text, error)
+                    yield Reject.of_received(value.text, error, value.topic, value.msg_id)
                 else:
                     yield record.parse(value)
 
 
-def _progress_bar(file: BufferedReader) -> Any:
-    """A progress bar on standard error, if that is a terminal and the size of the file is known."""
+@contextmanager
+def _progress(file: BufferedReader) -> Iterator[Callable[[int], object]]:
+    """How far a file is read: a bar, or how much of it where nobody knows its size."""
     size = os.fstat(file.fileno()).st_size
-    hidden = not (size and sys.stderr and sys.stderr.isatty())
-    return click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=hidden)
+    if size:
+        hidden = not (sys.stderr and sys.stderr.isatty())
+        progress.hide()
+        bar = click.progressbar(length=size, label=file.name, file=sys.stderr, hidden=hidden)
+        bar.render_progress()
+        with interruption.last_words(bar.render_finish):  # shows the cursor again
+            yield bar.update
+        return
+    read = 0
+
+    def update(number: int) -> None:
+        nonlocal read
+        read += number
+
+    with progress.shown(lambda: f"{read / 1e6:,.0f} MB"):
+        yield update

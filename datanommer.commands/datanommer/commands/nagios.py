@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from datanommer.commands.exit_codes import Command
+from datanommer.commands.command import Command
 from datanommer.commands.output.formatting import printable
 
 #: The names of the states; their indices are the exit codes.

@@ -2,61 +2,72 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.exit_codes import Command
-from datanommer.commands.options import filter_options, with_database_to_change
+from datanommer.commands import interruption
+from datanommer.commands.command import Command
+from datanommer.commands.options.database import with_database_to_change
+from datanommer.commands.options.filters import resolve, with_filters
+from datanommer.commands.output import nothing
 from datanommer.commands.output.formatting import format_counts
+from datanommer.commands.output.progress import hide as hide_progress
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from datanommer.models.filtering.filters import Filters
     from datanommer.models.storing.reindex import Progress
 
-_SECONDS_BETWEEN_LINES = 5
+_SECONDS_BETWEEN_LINES = 2
 
 
-@click.command(cls=Command)
-@filter_options
+@click.command(
+    cls=Command,
+    examples=[
+        "datanommer-reindex --category bodhi",
+        "datanommer-reindex --since 2013-02-18T05:55:18Z",
+    ],
+)
+@with_filters
 @with_database_to_change
 def main(
     engine: sa.Engine,
-    since: datetime | None,
-    before: datetime | None,
-    topic: str | None,
-    category: str | None,
+    filters: Filters,
 ) -> None:
     """Extract the users and packages of stored messages anew, after an upgrade of fedmsg.meta.
 
     The events in messages about syncs of logs, for datanommer-runs, are extracted anew as well.
 
     Goes through the messages in order of time, a batch at a time, and writes only what changed.
-    Messages that no processor knows keep their users and packages. After Ctrl-C or SIGTERM, the
-    work so far stays, and the last line says with which --since to go on.
+    Messages about which nothing is found keep what they have. After Ctrl-C or SIGTERM, the work so
+    far stays, and the last line says with which --since to go on.
     """
-    from datanommer.models.filtering.filters import Filters
     from datanommer.models.storing.reindex import reindex
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.hear_sigterm()
+    hide_progress()  # its lines say it, on no terminal as well
     progress: Progress | None = None
     finished = False
     last_line = time.monotonic()
-    try:
-        for progress in reindex(engine, Filters.of_options(since, before, topic, category)):
-            if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
-                last_line = time.monotonic()
-                click.echo(f"{_format_progress(progress)}, up to {_last_time(progress)}", err=True)
-        finished = True
-    finally:
+
+    def say_where_to_go_on() -> None:
         if progress is not None and not finished:
             line = f"{_format_progress(progress)}. Go on with --since {_last_time(progress)}"
             click.echo(line, err=True)
+
+    with interruption.last_words(say_where_to_go_on):
+        for progress in reindex(engine, resolve(engine, filters)):
+            if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
+                last_line = time.monotonic()
+                click.echo(f"{_format_progress(progress)}, up to {_last_time(progress)}", err=True)
+            interruption.give_way()
+        finished = True
     click.echo(_format_progress(progress))
+    if progress is None:
+        nothing.explain(engine, filters)
 
 
 def _format_progress(progress: Progress | None) -> str:

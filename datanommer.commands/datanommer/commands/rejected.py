@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands.exit_codes import CommandGroup
-from datanommer.commands.options import (
-    time_options,
-    version_option,
+from datanommer.commands import interruption
+from datanommer.commands.command import CommandGroup
+from datanommer.commands.options.database import (
+    group_options,
     with_database,
     with_database_to_change,
 )
+from datanommer.commands.options.output import fields_option, format_option
+from datanommer.commands.options.times import time_options
+from datanommer.commands.options.values import limit_option
+from datanommer.commands.output import forms, progress
 from datanommer.commands.output.formatting import format_facts, printable
 from datanommer.models import times
 from datanommer.models.errors import KINDS
@@ -22,17 +27,17 @@ from datanommer.models.errors import KINDS
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from datanommer.models.rejecting.listing import RejectSummary
+
+_FIELDS = ("id", "received_at", "kind", "seen", "msg_id", "topic", "reason")
 # The positive part of PostgreSQL's bigint.
 _BIGINT = click.IntRange(1, 2**63 - 1)
 
 
 @click.command(cls=CommandGroup)
-@version_option
+@group_options
 def main() -> None:
-    """Look at what could not be stored as a message, and try it again.
-
-    Each sub-command takes --url and --config-filename.
-    """
+    """Look at what could not be stored as a message, and try it again."""
 
 
 def _kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,10 +50,18 @@ def _kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return option(function)
 
 
-@main.command("list")
+@main.command(
+    "list",
+    examples=[
+        "datanommer-rejected list --limit 10",
+        "datanommer-rejected list --kind conflict --since -1d --format table",
+    ],
+)
 @_kind_option
 @time_options("what first came")
-@click.option("--limit", type=_BIGINT, metavar="N", help="Only the N newest.")
+@limit_option("Only the N newest.")
+@format_option(*forms.FORMS, default="text")
+@fields_option(_FIELDS)
 @with_database
 def list_(
     engine: sa.Engine,
@@ -56,6 +69,8 @@ def list_(
     since: datetime | None,
     before: datetime | None,
     limit: int | None,
+    form: str,
+    fields: Sequence[str] | None,
 ) -> None:
     """Print a line for each reject, newest first.
 
@@ -66,26 +81,35 @@ def list_(
     from datanommer.models.rejecting import listing
 
     filters = Filters.of_options(since, before)
-    for reject in listing.find(engine, filters, kind=kind, limit=limit):
-        fields = (
-            str(reject.id),
-            times.to_text(reject.received_at),
-            reject.kind,
-            str(reject.seen),
-            reject.msg_id or "-",
-            reject.topic or "-",
-            reject.reason,
-        )
-        click.echo("\t".join(map(printable, fields)))
+    columns = fields or _FIELDS
+    found = listing.find(engine, filters, kind=kind, limit=limit)
+    rows = ([_cell(reject, name) for name in columns] for reject in found)
+    forms.write(form, columns, rows, text=_lines)
 
 
-@main.command()
+def _cell(reject: RejectSummary, name: str) -> str:
+    value = getattr(reject, name)
+    return json.dumps(times.to_text(value) if isinstance(value, datetime) else value)
+
+
+def _lines(_fields: Sequence[str], rows: Iterable[forms.Row]) -> Iterator[str]:
+    for row in rows:
+        yield "\t".join(map(forms.readable, row))
+
+
+@main.command(
+    examples=[
+        "datanommer-rejected show 678",
+        "datanommer-rejected show 678 --raw > message.json",
+    ],
+)
 @click.argument("reject_id", type=_BIGINT, metavar="ID")
 @click.option(
     "--raw", "only_raw", is_flag=True, help="Write only what was received, byte for byte."
 )
+@format_option("text", "json", default="text")
 @with_database
-def show(engine: sa.Engine, reject_id: int, only_raw: bool) -> None:
+def show(engine: sa.Engine, reject_id: int, only_raw: bool, form: str) -> None:
     """Print all of a reject: why it was rejected, and what was received."""
     from datanommer.models.rejecting import listing
 
@@ -105,11 +129,19 @@ def show(engine: sa.Engine, reject_id: int, only_raw: bool) -> None:
         "reason": reject.reason,
         "raw": raw.decode("utf-8", "backslashreplace"),
     }
+    if form == "json":
+        click.echo(json.dumps(facts, indent=2))
+        return
     for line in format_facts(facts):
         click.echo(printable(line))
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-rejected retry 678",
+        "datanommer-rejected retry --all",
+    ],
+)
 @click.argument("ids", nargs=-1, type=_BIGINT, metavar="[ID]...")
 @_kind_option
 @click.option("--all", "is_all", is_flag=True, help="Try all of them.")
@@ -128,14 +160,17 @@ def retry(engine: sa.Engine, ids: tuple[int, ...], kind: str | None, is_all: boo
     batches = retry.retry(engine, ids=ids or None, kind=kind)
     classic = _count_classic(engine, ids, kind)
     counts = Counts(rejected=classic)
-    try:
-        for batch in batches:
-            counts = counts.plus(batch)
-    finally:
+
+    def say_counts() -> None:
         click.echo(
             f"stored {counts.stored}, duplicates {counts.duplicates}, "
             f"still rejected {counts.rejected}"
         )
+
+    with progress.shown(lambda: str(counts)), interruption.last_words(say_counts):
+        for batch in batches:
+            counts = counts.plus(batch)
+            interruption.give_way()
     if classic:
         click.echo(
             f"Not tried: {classic} of kind classic. They are rows of the classic tables that the "
@@ -153,7 +188,12 @@ def _count_classic(engine: sa.Engine, ids: tuple[int, ...], kind: str | None) ->
     return listing.count(engine, ids=ids or None, kind=listing.CLASSIC)
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-rejected export > rejects.json",
+        'datanommer-rejected export --kind "too large" > rejects.json',
+    ],
+)
 @_kind_option
 @with_database
 def export(engine: sa.Engine, kind: str | None) -> None:
@@ -164,6 +204,6 @@ def export(engine: sa.Engine, kind: str | None) -> None:
     """
     from datanommer.models.rejecting import listing
 
-    with click.open_file("-", "wb") as output:
+    with click.open_file("-", "wb") as output, progress.shown(lambda: "exporting"):
         listing.export(engine, output, kind=kind)
         output.flush()

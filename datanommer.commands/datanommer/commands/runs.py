@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.nagios import CRITICAL, OK, WARNING, MonitoredCommand, answer
-from datanommer.commands.options import Duration, Moment, Text, with_database
-from datanommer.commands.output import run_formats
+from datanommer.commands.options.database import with_database
+from datanommer.commands.options.output import fields_option, format_option
+from datanommer.commands.options.times import since_option
+from datanommer.commands.options.values import Duration, Text
+from datanommer.commands.output import forms, run_formats
 from datanommer.commands.output.formatting import format_duration
 from datanommer.models import times
 
@@ -24,16 +27,18 @@ if TYPE_CHECKING:
 
 #: How far back --check looks, unless --since says otherwise.
 _CHECKED_TIME = timedelta(days=3)
-_FORMATS = {"table": run_formats.table, "json": run_formats.as_json}
 
 
-@click.command(cls=MonitoredCommand)
-@click.option(
-    "--since",
-    type=Moment(),
-    metavar="DATE",
-    help="Only runs that sent a message at this time (ISO 8601; UTC unless it has a zone) or "
-    "later. With --check, the default is three days ago.",
+@click.command(
+    cls=MonitoredCommand,
+    examples=[
+        "datanommer-runs --since -3d",
+        "datanommer-runs --run-id 42",
+    ],
+)
+@since_option(
+    "Only runs that sent a message at this time or later. With --check, the default is three days "
+    "ago."
 )
 @click.option(
     "--run-id", type=Text(), metavar="ID", help="Only this run, with all its hosts and dates."
@@ -47,14 +52,8 @@ _FORMATS = {"table": run_formats.table, "json": run_formats.as_json}
     metavar="DURATION",
     help="An unfinished run that has been silent for longer than this counts as dead.",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(list(_FORMATS)),
-    default="table",
-    metavar="table|json",
-    help="A table for people (the default), or JSON: a list with an object for each run.",
-)
+@format_option("table", "json", "ndjson", "csv", "tsv", default="table")
+@fields_option(run_formats.FIELDS)
 @click.option(
     "--check",
     is_flag=True,
@@ -78,7 +77,8 @@ def main(
     run_id: str | None,
     unfinished: bool,
     older_than: timedelta,
-    output_format: str,
+    form: str,
+    fields: Sequence[str] | None,
     check: bool,
     max_age: timedelta,
 ) -> None:
@@ -90,8 +90,8 @@ def main(
     from datanommer.models.logging_stats import history
 
     now = datetime.now(UTC).replace(tzinfo=None)
-    if check and (unfinished or output_format != "table"):
-        raise click.UsageError("--check goes with neither --unfinished nor --format.")
+    if check and (unfinished or form != "table" or fields):
+        raise click.UsageError("--check goes with neither --unfinished, --format nor --fields.")
     if check and since is None and run_id is None:
         since = now - _CHECKED_TIME
     filters = Filters.of_options(since)
@@ -104,10 +104,12 @@ def main(
         window = f" since {times.to_text(since)}" if since else ""
         overdue = None if run_id is not None else _overdue(summary, now, max_age, window)
         answer(ctx, *(overdue or _state(summary, without_run, window)))
-    is_tree = run_id is not None and output_format == "table"
-    format_runs = run_formats.tree if is_tree else _FORMATS[output_format]
-    for line in format_runs(runs):
-        click.echo(line)
+    if form == "table" and not fields:
+        make_lines = run_formats.tree if run_id is not None else run_formats.table
+        forms.write_lines(make_lines(runs))
+    else:
+        columns = fields or run_formats.FIELDS
+        forms.write(form, columns, (run_formats.cells(judged, columns) for judged in runs))
     if without_run:
         click.echo(f"Not shown: {without_run} messages without a run_id.", err=True)
     if run_id is None and not history.is_filled(engine):

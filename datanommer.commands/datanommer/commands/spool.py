@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datanommer.commands.exit_codes import CommandGroup
-from datanommer.commands.options import (
-    config_filename_option,
+from datanommer.commands import interruption
+from datanommer.commands.command import CommandGroup
+from datanommer.commands.exit_codes import INVALID
+from datanommer.commands.options.database import (
+    configuration_options,
     connect,
     database_options,
-    version_option,
+    group_options,
 )
+from datanommer.commands.output import progress, stored
 
 if TYPE_CHECKING:
     from datanommer.models.receiving.received import Received
@@ -26,7 +29,7 @@ _BATCH_SIZE = 1000
 
 
 @click.command(cls=CommandGroup)
-@version_option
+@group_options
 def main() -> None:
     """Look after the messages that wait on disk while the database is away.
 
@@ -43,10 +46,14 @@ _spool_dir_option = click.option(
 )
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-spool status",
+        "datanommer-spool status --spool-dir /var/spool/datanommer",
+    ],
+)
 @_spool_dir_option
-@config_filename_option
-@version_option
+@configuration_options
 def status(spool_dir: Path | None, config_filename: str | None) -> None:
     """Print how many messages wait, and how much disk space they take."""
     folder, spools = _find_spools(spool_dir, config_filename)
@@ -58,7 +65,12 @@ def status(spool_dir: Path | None, config_filename: str | None) -> None:
     click.echo(f"{messages} messages wait in {folder} ({size} bytes)")
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-spool drain",
+        "datanommer-spool drain --spool-dir /var/spool/datanommer",
+    ],
+)
 @_spool_dir_option
 @database_options
 @click.pass_context
@@ -70,7 +82,7 @@ def drain(
     A hub may run meanwhile: nothing is lost or stored twice. If the fedmsg configuration requires
     signatures, a message without a good one is not stored; a line on standard error names it.
     If messages cannot be read any more, the others are stored, a line says how many are lost, and
-    the exit code is 1.
+    the exit code is 65.
     """
     from datanommer.models.spooling.loss import Loss
     from datanommer.models.storing.batch import BATCH_BYTES
@@ -86,20 +98,49 @@ def drain(
                 if loss := spool.remove(chunk):
                     click.echo(str(loss), err=True)
                     losses.append(loss)
+                interruption.give_way()
     if losses:
+        ctx.exit(INVALID)
+
+
+@main.command(
+    examples=[
+        "datanommer-spool recover /var/spool/datanommer/*.damaged",
+        "datanommer-spool recover /mnt/spool/*.spool",
+    ],
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@database_options
+@click.pass_context
+def recover(
+    ctx: click.Context, files: tuple[Path, ...], url: str | None, config_filename: str | None
+) -> None:
+    """Store what can be read in FILEs of a spool that were set aside.
+
+    What is stored already counts as a duplicate. The files stay as they are. If nothing can be
+    read in one of them, the others are stored, and the exit code is 1.
+    """
+    from datanommer.models.errors import DatanommerError
+
+    failed = False
+    with _archive(url, config_filename) as store:
+        for file in files:
+            try:
+                _recover(file, store)
+            except DatanommerError as error:
+                failed = True
+                click.echo(f"Error: {error}", err=True)
+    if failed:
         ctx.exit(1)
 
 
-@main.command()
-@click.argument(
-    "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-@database_options
-def recover(file: Path, url: str | None, config_filename: str | None) -> None:
-    """Store what can be read in FILE, a file of a spool that was set aside.
-
-    What is stored already counts as a duplicate. FILE stays as it is.
-    """
+def _recover(file: Path, store: Callable[[Sequence[Received]], None]) -> None:
     from datanommer.models.errors import DatanommerError
     from datanommer.models.spooling.folder import readable
     from datanommer.models.storing.batch import split
@@ -111,29 +152,34 @@ def recover(file: Path, url: str | None, config_filename: str | None) -> None:
             ids.append(message_id)
             yield received
 
-    with _archive(url, config_filename) as store:
-        for batch in split(messages(), _BATCH_SIZE):
-            store(batch)
+    for batch in split(messages(), _BATCH_SIZE):
+        store(batch)
+        interruption.give_way()
     if not ids:
         raise DatanommerError(f"No message in {file} can be read.")
     if missing := ids[-1] - ids[0] + 1 - len(ids):
         click.echo(f"At least {missing} messages of {file} cannot be read.", err=True)
 
 
-@main.command()
+@main.command(
+    examples=[
+        "datanommer-spool check",
+        "datanommer-spool check --spool-dir /var/spool/datanommer",
+    ],
+)
 @_spool_dir_option
-@config_filename_option
-@version_option
+@configuration_options
 @click.pass_context
 def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | None) -> None:
     """Look for damage in the spool, and for damaged files that were set aside.
 
-    Exits with 1 if there is any.
+    Exits with 65 if there is any.
     """
     from datanommer.models.spooling.folder import damaged_files
 
     folder, spools = _find_spools(spool_dir, config_filename)
-    faults = [fault for spool in spools for fault in spool.check()]
+    with progress.shown(lambda: "reading the spool"):
+        faults = [fault for spool in spools for fault in spool.check()]
     faults += [
         f"{file}: set aside because it was damaged. What can be read of it is stored. "
         "Remove it when nobody needs it."
@@ -142,7 +188,7 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
     for fault in faults:
         click.echo(fault)
     if faults:
-        ctx.exit(1)
+        ctx.exit(INVALID)
     click.echo(f"The spool in {folder} is whole" if spools else f"There is no spool in {folder}.")
 
 
@@ -166,10 +212,11 @@ def _archive(
         for message in refused:
             click.echo(f"Refused: {message}", err=True)
 
-    try:
+    with (
+        progress.shown(lambda: str(counts)),
+        interruption.last_words(lambda: stored.show(counts)),
+    ):
         yield store
-    finally:
-        click.echo(str(counts))
 
 
 def _find_spools(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, list[Spool]]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datanommer.commands.exit_codes import Command
-from datanommer.commands.input import json_stream
-from datanommer.commands.options import (
-    Text,
-    connect,
-    database_options,
-    files_argument,
-    time_options,
-)
+from datanommer.commands.command import Command
+from datanommer.commands.exit_codes import INVALID
+from datanommer.commands.input.unreadable import UnreadableFile
+from datanommer.commands.options.database import connect, database_options
+from datanommer.commands.options.filters import topic_option
+from datanommer.commands.options.output import format_option
+from datanommer.commands.options.times import time_options
+from datanommer.commands.options.values import files_argument
+from datanommer.commands.output import progress
 from datanommer.commands.output.formatting import format_counts, quoted_unless_printable
 
 if TYPE_CHECKING:
@@ -30,23 +30,17 @@ if TYPE_CHECKING:
 _MAX_CONTENT_LENGTH = 200
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=[
+        "datanommer-validate --since 2021-07-20",
+        "datanommer-validate messages.json --format json",
+    ],
+)
 @files_argument
 @time_options("messages sent")
-@click.option(
-    "--topic",
-    type=Text(),
-    metavar="TOPIC",
-    help="Only this topic, with or without the prefix of the bus.",
-)
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people, or one JSON object.",
-)
+@topic_option
+@format_option("text", "json", default="text")
 @database_options
 @click.pass_context
 def main(
@@ -54,39 +48,40 @@ def main(
     files: tuple[BufferedReader, ...],
     since: datetime | None,
     before: datetime | None,
-    topic: str | None,
-    output_format: str,
+    topics: tuple[str, ...],
+    form: str,
     url: str | None,
     config_filename: str | None,
 ) -> None:
     """Check the messages of scripts, logging.stats, against their JSON Schemas.
 
-    Checks the messages of the archive or, with a FILE, those in the file (- is standard input):
-    the output of datanommer-dump, envelopes, or lines of fedora-messaging publish and record.
+    Checks the messages of the archive or, with a FILE, those in the file (- is standard input). A
+    FILE may have any form that datanommer-load reads.
     Prints how many messages of each topic are valid, valid except for known drift of senders
-    (warning), and invalid, with the first of each. Ends with exit code 1 if any is invalid.
+    (warning), and invalid, with the first of each. Ends with exit code 65 if any is invalid.
     """
     from datanommer.models.filtering.filters import Filters
     from datanommer.models.logging_stats import validation
 
     reports: dict[str, TopicReport] = {}
-    from_files = _FileMessages(files, since, before, topic)
+    from_files = _FileMessages(files, since, before, topics)
     if files:
         messages = iter(from_files)
     else:
         engine = connect(url, config_filename)
         filters = Filters.of_options(since, before)
-        messages = validation.stored_messages(engine, filters, topic=topic)
+        messages = validation.stored_messages(engine, filters, patterns=topics)
     try:
-        validation.check_messages(messages, reports)
-    except json_stream.NotJSON:
-        _print(reports, output_format)  # of the messages before the error
+        with progress.shown(lambda: format_counts(_totals(reports))):
+            validation.check_messages(messages, reports)
+    except UnreadableFile:
+        _print(reports, form)  # of the messages before the error
         raise
-    _print(reports, output_format)
+    _print(reports, form)
     if from_files.unreadable:
         click.echo(f"What is no message at all: {from_files.unreadable}.", err=True)
     if from_files.unreadable or any(report.counts["invalid"] for report in reports.values()):
-        ctx.exit(1)
+        ctx.exit(INVALID)
 
 
 @dataclass(slots=True)
@@ -100,18 +95,19 @@ class _FileMessages:
     files: tuple[BufferedReader, ...]
     since: datetime | None
     before: datetime | None
-    topic: str | None
+    topics: tuple[str, ...]
     unreadable: int = 0
 
     def __iter__(self) -> Iterator[ScriptMessage]:
+        from datanommer.commands.input import message_file
         from datanommer.models.logging_stats import validation
 
         for file in self.files:
-            for value in json_stream.read_values(file, file.name):
+            for value in message_file.read(file):
                 message = validation.read_message(value)
                 if message is None:
                     self.unreadable += 1
-                elif validation.is_script_topic(message.topic, self.topic) and self._is_in_time(
+                elif validation.is_script_topic(message.topic, self.topics) and self._is_in_time(
                     message
                 ):
                     yield message
@@ -124,9 +120,9 @@ class _FileMessages:
         return not is_early and not is_late
 
 
-def _print(reports: dict[str, TopicReport], output_format: str) -> None:
+def _print(reports: dict[str, TopicReport], form: str) -> None:
     by_topic = dict(sorted(reports.items()))
-    if output_format == "json":
+    if form == "json":
         objects = {topic: _as_object(report) for topic, report in by_topic.items()}
         click.echo(json.dumps(objects, indent=2))
         return
@@ -134,10 +130,14 @@ def _print(reports: dict[str, TopicReport], output_format: str) -> None:
         click.echo(f"{quoted_unless_printable(topic)}: {format_counts(report.counts)}")
         for outcome, example in report.first.items():
             click.echo(f"  first {outcome}: {_format_example(example)}")
+    click.echo(format_counts(_totals(reports)))
+
+
+def _totals(reports: dict[str, TopicReport]) -> Counter[str]:
     totals = Counter({"valid": 0, "warning": 0, "invalid": 0})
-    for report in reports.values():
+    for report in list(reports.values()):
         totals.update(report.counts)
-    click.echo(format_counts(totals))
+    return totals
 
 
 def _as_object(report: TopicReport) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def connect(
         upgraded.
 
     Raises:
-        ConfigurationError: its URL cannot be used.
+        UnusableURL: its URL cannot be used.
         DatabaseUnavailable: none is named.
         NotAtHead: its schema is not that of this version, and no upgrade changes that.
     """
@@ -53,6 +53,7 @@ def connect(
         connect_timeout=_CONNECT_SECONDS,
         # No deadline applies to a ping, and what fails is tried again in any case.
         pre_ping=False,
+        create=True,
     )
     try:
         migrations.require_head(engine, Deadline(_LOOK_SECONDS), for_writing=True)
@@ -65,7 +66,7 @@ def connect(
         return engine, error
     except (DatabaseUnavailable, sa.exc.DBAPIError) as error:
         log.warning(
-            "The database does not answer: %s. Messages wait until it does.",
+            "The database does not take messages: %s. They wait until it does.",
             explain(error, log),
         )
         return engine, error

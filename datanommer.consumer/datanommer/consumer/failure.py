@@ -26,6 +26,15 @@ def explain(error: Exception, log: logging.Logger) -> str:
     return reason(error).rstrip(".?!")
 
 
+def exit_code(error: DatanommerError) -> int:
+    """What a consumer ends with that cannot start: 69 where there is no database, else 1.
+
+    Commands end with 2 where a URL cannot be used. The units of systemd take that for a wrong
+    option, and would not start the consumer again.
+    """
+    return error.exit_code if isinstance(error, DatabaseUnavailable) else 1
+
+
 def is_of_database(error: Exception) -> bool:
     """Whether the database failed, and not what it was to store."""
     return isinstance(error, _OF_DATABASE)

@@ -18,11 +18,12 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.backlog import backlog
+from datanommer.consumer.failure import exit_code
 from datanommer.consumer.keeping.writer import Writer
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
 from datanommer.models.errors import ConfigurationError, DatanommerError
-from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing import processors
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.folder import configured_spool
@@ -86,7 +87,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             gc.freeze()
         except DatanommerError as error:
             log.critical("datanommer cannot start, and ends the hub. %s", error)
-            raise SystemExit(error.exit_code) from None
+            raise SystemExit(exit_code(error)) from None
         except Exception as error:
             log.critical("datanommer cannot start, and ends the hub.", exc_info=True)
             raise SystemExit(1) from error
@@ -101,7 +102,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._ended = threading.Semaphore(0)  # released once by each worker
         receiver = self._make_receiver(config)
         # Here, and not with the first message: several worker threads would race for it.
-        users_and_packages.configure(config)
+        processors.configure(config)
         self._roads = self._take_over_stomp(config)
         self._missed = backlog.configured(config, type(self).__name__, self.topic, self._keep)
         spool = configured_spool(config)

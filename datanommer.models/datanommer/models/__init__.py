@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datanommer.models.archive import add, add_all, init
+    from datanommer.models.classes import DeclarativeBase, Package, User
     from datanommer.models.database.session import maker, session
     from datanommer.models.finding import counts
     from datanommer.models.message import (
-        DeclarativeBase,
         Message,
-        Package,
-        User,
         models,
         pack_assoc_table,
         user_assoc_table,
@@ -48,6 +46,9 @@ __all__ = [
 
 _MODULES = {
     "Counts": "storing.batch",
+    "DeclarativeBase": "classes",
+    "Package": "classes",
+    "User": "classes",
     "add": "archive",
     "add_all": "archive",
     "counts": "finding.counts",

@@ -28,14 +28,16 @@ def init(
         alembic_ini: the alembic.ini of the migrations that `create` runs, instead of the
             ones that come with this package.
         engine: an engine of one's own, instead of a URL.
-        create: bring the database to head first, by way of the migrations.
+        create: bring the database to head first, by way of the migrations, and make the embedded
+            server if there is none.
 
     Raises:
         ConfigurationError: the URL or the fedmsg configuration cannot be used.
-        DatabaseUnavailable: no database is named, or with `create`, it does not answer.
+        DatabaseUnavailable: no database is named; with `create`, it does not answer; without it,
+            there is no embedded server where one is named.
     """
     if engine is None:
-        engine = create_engine(locate(uri).url)
+        engine = create_engine(locate(uri).url, create=create)
     if create:
         migrations.upgrade(engine, alembic_ini=alembic_ini)
     # Not above: the ORM takes 0.06 s of CPU to import, and who only adds messages needs none.

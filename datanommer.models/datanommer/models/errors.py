@@ -24,8 +24,14 @@ class ConfigurationError(DatanommerError):
     """The fedmsg configuration, or a database URL, cannot be used."""
 
 
+class UnusableURL(ConfigurationError):
+    """A database URL cannot be used, wherever it comes from; says how to write it."""
+
+    exit_code = 2
+
+
 class DatabaseUnavailable(DatanommerError):
-    """There is no database to talk to: none is named, or the one that is does not answer."""
+    """There is no database to talk to: none is named, or the one that is does not let us in."""
 
     exit_code = 69
 

@@ -1,15 +1,18 @@
-"""`Message`, and the other classes that clients of the classic API use."""
+"""`Message`: what it is, and how to find it. The classes beside it are in `classes`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import orm
+from sqlalchemy.sql import operators
 
 from datanommer.models import tables, times
+from datanommer.models.classes import Certificate, DeclarativeBase, Package, User
 from datanommer.models.database.session import session
+from datanommer.models.envelopes import identity
 from datanommer.models.envelopes.extra import restore_body
 from datanommer.models.envelopes.signature_bytes import unpack
 from datanommer.models.filtering.filters import Filters, text
@@ -19,39 +22,29 @@ from datanommer.models.preparing import fedora_messaging
 
 #: A name, or several.
 Names = str | Iterable[str] | None
+#: The arguments of `Message.grep` that are no filters.
+_OF_PAGES = {"cls", "page", "rows_per_page", "order", "defer"}
 
 
-class DeclarativeBase(orm.DeclarativeBase):
-    """The base of all classes; ``Class.query`` is a query in the current session."""
+class _KnownAs(orm.ColumnProperty.Comparator[str]):
+    """Lets ``Message.msg_id == "..."`` find a message of AMQP without the year in front.
 
-    metadata = tables.metadata
-    query = session.query_property()
+    Clients compare with the id that they received.
+    """
 
-
-class User(DeclarativeBase):
-    """A user whom some message concerns."""
-
-    __table__ = tables.users
-
-    name: orm.Mapped[str]
+    def operate(self, op: Any, *other: Any, **options: Any) -> Any:
+        column = self.__clause_element__()
+        if op is operators.eq and isinstance(other[0], str):
+            return column.in_(identity.known_as(other[0]))
+        return op(column, *other, **options)
 
 
-class Package(DeclarativeBase):
-    """A package that some message concerns."""
+def _filters_among(arguments: Mapping[str, Any]) -> Filters:
+    """The filters among the arguments of a method.
 
-    __table__ = tables.packages
-
-    name: orm.Mapped[str]
-
-
-class Certificate(DeclarativeBase):
-    """A certificate that messages are signed with."""
-
-    __table__ = tables.certificates
-
-    id: orm.Mapped[int]
-    body: orm.Mapped[str]
-    sha256: orm.Mapped[bytes]
+    Each is an argument of its own, because clients look up which filters there are.
+    """
+    return Filters.of(**{name: each for name, each in arguments.items() if name not in _OF_PAGES})
 
 
 class Message(DeclarativeBase):
@@ -63,7 +56,9 @@ class Message(DeclarativeBase):
     i: orm.Mapped[int]
     timestamp: orm.Mapped[datetime]
     stored_at: orm.Mapped[datetime | None]
-    msg_id: orm.Mapped[str]
+    msg_id: orm.Mapped[str] = orm.column_property(
+        tables.messages.c.msg_id, comparator_factory=_KnownAs
+    )
     topic: orm.Mapped[str]
     category: orm.Mapped[str]
     username: orm.Mapped[str | None]
@@ -103,25 +98,31 @@ class Message(DeclarativeBase):
 
     @property
     def agent_name(self) -> str | None:
-        """The newer line's name for who sent the message: its `username`."""
+        """Who sent the message: its `username`."""
         return self.username
 
     @classmethod
     def from_msg_id(cls, msg_id: str | None) -> Message | None:
         """The message with that id, or None.
 
+        Args:
+            msg_id: the id. What came over AMQP is found with and without the year in front.
+
         Raises:
             InvalidQuery: it is no text.
         """
-        checked = None if msg_id is None else text("msg_id", msg_id)
-        message: Message | None = cls.query.filter_by(msg_id=checked).first()
-        return message
+        if msg_id is None:
+            return None
+        checked = text("msg_id", msg_id)
+        found: list[Message] = cls.query.filter_by(msg_id=checked).all()
+        exact = (message for message in found if message.msg_id == checked)
+        return next(exact, found[0] if found else None)
 
     @classmethod
     def grep(
         cls,
-        start: datetime | float | None = None,
-        end: datetime | float | None = None,
+        start: datetime | float | str | None = None,
+        end: datetime | float | str | None = None,
         page: int = 1,
         rows_per_page: int | None = 100,
         order: str = "asc",
@@ -146,13 +147,15 @@ class Message(DeclarativeBase):
         none of them.
 
         Args:
-            start: only messages sent at this time or later: a datetime (naive is UTC) or epoch
-                seconds.
-            end: only messages sent at this time or earlier; only together with `start`.
+            start: only messages sent at this time or later: a datetime (naive is UTC), its text in
+                ISO 8601 (a date alone is its midnight), or epoch seconds.
+            end: only messages sent at this time or earlier; only together with `start`. If it is
+                before `start`, nothing is found.
             page: which page, from 1 on. One past the end has no messages.
             rows_per_page: how many messages a page has; with 0 or None, one page has all.
             order: ``asc``, the oldest first, or ``desc``.
-            msg_id: only the message with this id.
+            msg_id: only the message with this id; what came over AMQP is found with and without
+                the year in front.
             users: only messages that concern one of these users.
             packages: only messages that concern one of these packages.
             categories: only these categories.
@@ -161,7 +164,8 @@ class Message(DeclarativeBase):
             contains: only messages with one of these texts somewhere in `msg`: in a string, a key
                 or a number. Upper and lower case differ; no character has a special meaning.
             defer: return the query of the page, instead of its messages; it has ``count()``,
-                ``all()`` and the rest of `sqlalchemy.orm.Query`.
+                ``all()``, ``where()`` and the rest of `sqlalchemy.orm.Query`, and
+                `datanommer.models.session` executes it.
 
         Returns:
             How many messages there are in all, on how many pages, and those of the page as a list.
@@ -170,22 +174,7 @@ class Message(DeclarativeBase):
             InvalidQuery: an argument makes no sense (it is a ValueError, too).
             sqlalchemy.exc.DBAPIError: the database failed.
         """
-        filters = Filters.of(
-            start=start,
-            end=end,
-            msg_id=msg_id,
-            users=users,
-            not_users=not_users,
-            packages=packages,
-            not_packages=not_packages,
-            categories=categories,
-            not_categories=not_categories,
-            topics=topics,
-            not_topics=not_topics,
-            agents=agents,
-            not_agents=not_agents,
-            contains=contains,
-        )
+        filters = _filters_among(locals())
         return grep.grep(
             session(),
             cls,
@@ -197,13 +186,30 @@ class Message(DeclarativeBase):
         )
 
     @classmethod
-    def make_query(cls, start: Any = None, end: Any = None, **filters: Any) -> orm.Query[Message]:
+    def make_query(
+        cls,
+        start: datetime | float | str | None = None,
+        end: datetime | float | str | None = None,
+        msg_id: str | None = None,
+        users: Names = None,
+        not_users: Names = None,
+        packages: Names = None,
+        not_packages: Names = None,
+        categories: Names = None,
+        not_categories: Names = None,
+        topics: Names = None,
+        not_topics: Names = None,
+        agents: Names = None,
+        not_agents: Names = None,
+        contains: Names = None,
+        not_contains: Names = None,
+    ) -> orm.Query[Message]:
         """The query of all messages that pass the filters of `grep`, in no order.
 
         Raises:
             InvalidQuery: a filter makes no sense.
         """
-        return grep.make_query(session(), cls, Filters.of(start, end, **filters))
+        return grep.make_query(session(), cls, _filters_among(locals()))
 
     @classmethod
     def get_first(cls, order: str = "asc", **filters: Any) -> Message | None:
@@ -301,9 +307,14 @@ class Message(DeclarativeBase):
         }
 
     def as_dict(self, request: object = None) -> dict[str, Any]:
-        """The keys of `__json__`, with the names of the users and packages (sorted lists)."""
+        """The keys of `__json__`, with those that the newer line added.
+
+        These are `category`, `agent_name`, and the names of `users` and `packages` (sorted lists).
+        """
         return {
             **self.__json__(request),
+            "category": self.category,
+            "agent_name": self.agent_name,
             "users": [user.name for user in self.users],
             "packages": [package.name for package in self.packages],
         }
@@ -311,15 +322,20 @@ class Message(DeclarativeBase):
     def as_fedora_message_dict(self) -> dict[str, Any]:
         """The message as ``fedora-messaging publish`` takes it, where `msg` is an object.
 
-        Any other `msg` is in the body as it is; see `datanommer.models.preparing.fedora_messaging`.
+        Its `id` is the one that was sent, without the year that the archive puts in front. Any
+        other `msg` is in the body as it is; see `datanommer.models.preparing.fedora_messaging`.
         """
         return fedora_messaging.from_message(
             topic=self.topic,
             msg=self.msg,
-            msg_id=self.msg_id,
+            msg_id=fedora_messaging.sent_id(self.msg_id, self.headers, self.extra),
             headers=self.headers,
             timestamp=self.timestamp,
         )
+
+    def __repr__(self) -> str:
+        sent = times.to_text(self.timestamp)
+        return f"<Message {self.msg_id!r}, topic {self.topic!r}, sent {sent}>"
 
 
 user_assoc_table = tables.user_messages

@@ -37,6 +37,18 @@ def to_text(moment: datetime) -> str:
     return f"{moment.isoformat(timespec='seconds')}Z"
 
 
+def from_text(text: str) -> datetime:
+    """The naive datetime in UTC of an ISO 8601 text, such as 2013-02-18 05:55:18.25+00.
+
+    A text without a zone is in UTC.
+
+    Raises:
+        OverflowError, ValueError: it is none, or outside the years 1 to 9999.
+    """
+    moment = datetime.fromisoformat(text)
+    return naive_utc(moment) if moment.tzinfo else moment
+
+
 def from_epoch(seconds: float) -> datetime:
     """The naive datetime in UTC of epoch seconds.
 

@@ -108,7 +108,7 @@ def test_what_only_a_session_can_have_is_refused_with_the_way_that_works(
     database: str, run: Run, name: str
 ) -> None:
     result = run("datanommer-stats", "--url", with_query(database, f"options=-c {name}=s3cret"))
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert f"ALTER ROLE ... SET {name} = ..." in result.stderr
     assert "s3cret" not in result.stderr
 

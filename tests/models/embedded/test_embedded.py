@@ -23,7 +23,9 @@ import pytest
 import sqlalchemy as sa
 
 from bus import eventually
+from datanommer import models
 from datanommer.models import embedded
+from datanommer.models.database.binding import bound_engine
 from datanommer.models.database.engine import create_engine
 from datanommer.models.embedded import binaries
 from datanommer.models.embedded.cluster import MOVED
@@ -592,6 +594,52 @@ def test_the_command_starts_shows_and_stops(used_folder, run):
     assert subprocess.check_output(command, shell=True, text=True) == "1\n"
     assert "is stopped" in run("datanommer-embedded", "stop", *url).stderr
     assert "was not running" in run("datanommer-embedded", "stop", *url).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("dump", "latest", "reindex", "rejected list", "rejected retry --all", "runs"),
+        *("spool drain", "stats", "validate", "verify"),
+    ],
+)
+def test_a_command_that_fills_no_database_makes_no_server(run, folder, command):
+    result = run("datanommer", *command.split(), "--url", f"embedded://{folder}")
+    assert (result.returncode, result.stdout) == (69, "")
+    assert f"There is no embedded PostgreSQL in {folder}." in result.stderr
+    assert f"datanommer-create-db --url embedded://{folder}\n" in result.stderr
+    assert not folder.exists()
+
+
+def test_a_program_makes_a_server_only_where_it_says_so(folder):
+    with pytest.raises(EmbeddedError, match="There is no embedded PostgreSQL"):
+        models.init(f"embedded://{folder}")
+    assert not folder.exists()
+    models.init(f"embedded://{folder}", create=True)
+    assert models.session.query(models.Message).count() == 0
+    models.session.remove()
+    bound_engine().dispose()
+
+
+def test_a_folder_without_a_server_in_it_stays_as_it_is(run, folder):
+    folder.mkdir()
+    result = run("datanommer-stats", "--url", f"embedded://{folder}")
+    assert result.returncode == 69
+    assert list(folder.iterdir()) == []
+
+
+def test_a_stopped_server_is_started_by_what_reads_and_named_as_it_was_typed(run, used_folder):
+    result = run("datanommer-stats", "--url", f"embedded://{used_folder}")
+    assert result.returncode == 1
+    assert f"The database embedded://{used_folder} is empty." in result.stderr
+    assert embedded.status(used_folder).running
+
+
+def test_load_makes_the_server_that_it_is_to_fill(run, folder):
+    result = run("datanommer-load", "--url", f"embedded://{folder}", input="")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"The database embedded://{folder} is empty. Make the tables with" in result.stderr
+    assert embedded.status(folder).running
 
 
 def test_the_command_shows_the_default_without_making_it(run, tmp_path):

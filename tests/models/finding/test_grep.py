@@ -20,6 +20,7 @@ from datanommer.models import Message, add_all, init, session
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import DatanommerError, InvalidQuery
+from datanommer.models.exchange.record import parse
 from datanommer.models.finding import access_path
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope
@@ -344,8 +345,8 @@ class TestTimes:
     ("wrong", "advice"),
     [
         ({"end": NOON}, "without start"),
-        ({"start": NOON, "end": NOON - timedelta(1)}, "swap them"),
-        ({"start": "2013-02-18"}, "Give a datetime"),
+        ({"start": "yesterday"}, "ISO 8601"),
+        ({"start": [2013]}, "Give a datetime"),
         ({"start": 1e18}, "not milliseconds"),
         ({"start": float("nan")}, "seconds"),
         ({"page": 0}, "the first page is 1"),
@@ -371,8 +372,30 @@ def test_what_makes_no_sense_is_a_value_error_that_says_what_would(
     assert isinstance(caught.value, DatanommerError)
 
 
+@pytest.mark.usefixtures("_some")
+def test_a_start_after_the_end_finds_nothing() -> None:
+    turned: dict[str, Any] = {"start": NOON + timedelta(1), "end": NOON - timedelta(1)}
+    assert names(**turned) == []
+    assert Message.grep(**turned) == (0, 0, [])
+    total, pages, query = Message.grep(**turned, defer=True)
+    assert (total, pages, query.all()) == (0, 0, [])
+    assert Message.page(**turned).messages == []
+
+
+@pytest.mark.usefixtures("_some")
+@pytest.mark.parametrize(
+    ("start", "found"),
+    [("2013-02-18", "abcde"), ("2013-02-18T12:03Z", "cde"), ("2013-02-18 13:04:00+01:00", "de")],
+)
+def test_times_can_be_iso_texts(start: str, found: str) -> None:
+    assert names(start=start) == list(found)
+    assert names(start=start, end="2013-02-18T12:05") == list(found)
+
+
 def test_a_filter_that_there_is_not_is_a_type_error() -> None:
-    for ask in (Message.make_query, Message.count, Message.get_first):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        Message.make_query(colour="red")  # type: ignore[call-arg]
+    for ask in (Message.count, Message.get_first):
         with pytest.raises(TypeError, match="no filter 'colour'; there are start, end"):
             ask(colour="red")
         with pytest.raises(TypeError, match="no filter 'rows_per_page'"):
@@ -400,6 +423,29 @@ def test_what_is_excluded_and_comes_meanwhile_hides_no_message(archive: str) -> 
     assert total >= 1
     assert pages == 1
     assert [message.msg_id for message in messages] == ["it"]
+
+
+@pytest.mark.usefixtures("archive")
+def test_a_message_of_amqp_is_found_by_its_id_with_the_year_and_without() -> None:
+    bare, other = "7f6de4c2-1f2b-4c84-9d1e-0b6a3a3b7c11", "2c2c2c2c-1f2b-4c84-9d1e-0b6a3a3b7c11"
+    put("own", minute=0)
+    for msg_id, year in ((bare, 2021), (other, 1970), ("own", 2014), ("2013-my-own", 2013)):
+        line = {"id": msg_id, "topic": WIKI, "body": {}, "headers": {"sent-at": f"{year}-02-18"}}
+        assert store(bound_engine(), Batch.of([parse(line)])).stored == 1, line
+    for asked, stored in (
+        (bare, f"2021-{bare}"),
+        (f"2021-{bare}", f"2021-{bare}"),
+        (other, f"1970-{other}"),
+        ("2013-my-own", "2013-my-own"),
+        ("2014-own", "2014-own"),
+    ):
+        assert names(msg_id=asked) == [stored]
+        message = Message.from_msg_id(asked)
+        assert message is not None
+        assert message.msg_id == stored
+    assert [m and m.msg_id for m in (Message.from_msg_id("own"),)] == ["own"]
+    assert Message.from_msg_id(f"2022-{bare}") is None
+    assert names(msg_id="none") == []
 
 
 @pytest.mark.parametrize("msg_id", [5, "a\0b", ["a"]])

@@ -11,7 +11,7 @@ import pytest
 from datanommer.models import Message, add, add_all, session
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.errors import InvalidQuery, NotSettled
-from datanommer.models.finding import access_path, pages
+from datanommer.models.finding import access_path, arrival
 from datanommer.models.finding.pages import Page
 from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing import inserts
@@ -120,12 +120,12 @@ class TestWritersThatOvertake:
         slow = psycopg2.connect(archive)
         inserts._draw_ids(slow.cursor(), [])
         try:
-            assert pages._writers(session())
+            assert arrival._writers(session())
         finally:
             slow.close()
 
     def test_it_does_not_wait_for_ever(self, archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pages, "_PATIENCE", 0.05)
+        monkeypatch.setattr(arrival, "_PATIENCE", 0.05)
         slow = psycopg2.connect(archive)
         slow.cursor().execute(INSERT, ["slow"])
         try:

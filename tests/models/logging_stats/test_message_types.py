@@ -202,7 +202,7 @@ class TestValidate:
     def test_reports_what_the_archive_has(self, archive: str, run: Run) -> None:
         add_all(ENVELOPES)
         result = run("datanommer-validate", "--url", archive)
-        assert (result.stdout, result.stderr, result.returncode) == (REPORT, "", 1)
+        assert (result.stdout, result.stderr, result.returncode) == (REPORT, "", 65)
 
     def test_only_what_is_asked_for(self, archive: str, run: Run) -> None:
         add_all(ENVELOPES)
@@ -243,7 +243,7 @@ class TestValidate:
                 },
             },
         }
-        assert result.returncode == 1
+        assert result.returncode == 65
 
     @pytest.mark.parametrize("form", ["json", "ndjson"])
     def test_a_dump(self, archive: str, run: Run, tmp_path: Path, form: str) -> None:
@@ -274,14 +274,14 @@ class TestValidate:
         result = run("datanommer-validate", "-", input=sent.stdout)
         assert f"{STATS}.sync.start: valid 1, warning 0, invalid 0" in result.stdout
         assert "'synced_host' is missing" in result.stdout
-        assert result.returncode == 1
+        assert result.returncode == 65
 
     def test_a_file_of_other_things(self, run: Run) -> None:
         text = '5 "x" [] {"topic": 5, "msg": 1} {"body": 7} {"topic": "org.x", "msg": {}} 1e999999'
         result = run("datanommer-validate", "-", input=text.replace("[]", ""))
         assert result.stdout == "valid 0, warning 0, invalid 0\n"
         assert result.stderr == "What is no message at all: 5.\n"
-        assert result.returncode == 1
+        assert result.returncode == 65
 
     def test_a_file_that_is_cut_off_is_reported_as_far_as_it_goes(self, run: Run) -> None:
         result = run("datanommer-validate", "-", input=json.dumps(ENVELOPES[0]) + '\n{"topic": "x')

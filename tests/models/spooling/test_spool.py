@@ -167,13 +167,13 @@ class TestSpool:
     def test_lies_where_it_can_be_written_when_no_folder_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("datanommer.models.spooling.folder.SYSTEM_FOLDER", tmp_path / "system")
+        system = tmp_path / "system"
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert folder_of({}) == tmp_path / ".local/state/datanommer/spool"
+        assert folder_of({}, system_folder=system) == tmp_path / ".local/state/datanommer/spool"
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-        assert folder_of({}) == tmp_path / "state/datanommer/spool"
-        (tmp_path / "system").mkdir()
-        assert folder_of({}) == tmp_path / "system"
+        assert folder_of({}, system_folder=system) == tmp_path / "state/datanommer/spool"
+        system.mkdir()
+        assert folder_of({}, system_folder=system) == system
 
     def test_a_folder_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

@@ -122,17 +122,17 @@ class TestCommand:
         file.write_bytes(whole[:20_000] + os.urandom(20_000) + whole[40_000:])
 
         result = run("datanommer-spool", "check", *folder)
-        assert (result.returncode, result.stderr) == (1, "")
+        assert (result.returncode, result.stderr) == (65, "")
         assert result.stdout == f"{file}: 5 messages in it cannot be read.\n"
 
         result = run("datanommer-spool", "drain", "--url", archive, *folder)
-        assert (result.returncode, result.stdout) == (1, "stored 95, duplicates 0, rejected 0\n")
+        assert (result.returncode, result.stdout) == (65, "stored 95, duplicates 0, rejected 0\n")
         (aside,) = spool.folder.glob("*.damaged")
         assert "5 of its messages cannot be read" in result.stderr
         assert str(aside) in result.stderr
 
         result = run("datanommer-spool", "check", *folder)
-        assert result.returncode == 1
+        assert result.returncode == 65
         assert f"{aside}: set aside" in result.stdout
         result = run("datanommer-spool", "recover", "--url", archive, str(aside))
         assert (result.returncode, result.stdout) == (0, "stored 0, duplicates 95, rejected 0\n")
@@ -173,7 +173,20 @@ class TestCommand:
         moved = file.rename(tmp_path / "found on a disk")
         result = run("datanommer-spool", "recover", "--url", archive, str(moved))
         assert (result.returncode, result.stdout) == (0, "stored 6, duplicates 0, rejected 4\n")
+        assert result.stderr.endswith(": datanommer-rejected list --limit 4\n")
         assert moved.exists()
+
+    def test_recover_goes_on_after_a_file_that_cannot_be_read(
+        self, archive: str, run: Run, spool: Spool, tmp_path: Path
+    ) -> None:
+        spool.put(BATCH)
+        (whole,) = spool.folder.glob("*.spool")
+        broken = tmp_path / "broken"
+        broken.write_bytes(b"something else")
+        files = [str(broken), str(whole)]
+        result = run("datanommer-spool", "recover", "--url", archive, *files)
+        assert (result.returncode, result.stdout) == (1, "stored 5, duplicates 0, rejected 4\n")
+        assert f"Error: {broken} is not a spool file" in result.stderr
 
     def test_recover_says_what_is_no_file_of_a_spool(
         self, archive: str, run: Run, tmp_path: Path
@@ -181,7 +194,7 @@ class TestCommand:
         (tmp_path / "file").write_bytes(b"something else")
         result = run("datanommer-spool", "recover", "--url", archive, str(tmp_path / "file"))
         assert (result.returncode, result.stdout) == (1, "stored 0, duplicates 0, rejected 0\n")
-        assert "is no file of a spool" in result.stderr
+        assert "is not a spool file" in result.stderr
 
     def test_what_is_lost_with_its_file_is_counted(
         self, archive: str, run: Run, spool: Spool
@@ -192,7 +205,7 @@ class TestCommand:
         result = run(
             "datanommer-spool", "drain", "--url", archive, "--spool-dir", str(spool.folder)
         )
-        assert (result.returncode, result.stdout) == (1, "stored 0, duplicates 0, rejected 0\n")
+        assert (result.returncode, result.stdout) == (65, "stored 0, duplicates 0, rejected 0\n")
         assert (
             result.stderr == "Messages that waited in the spool are lost (9): their file is gone.\n"
         )

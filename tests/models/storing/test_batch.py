@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import datanommer.models
 from classic import execute
 from datanommer.models import Message, add, add_all, session
+from datanommer.models.classes import Certificate
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.message import Certificate
 from datanommer.models.storing import copy_format
 from datanommer.models.storing import rejects as storing_rejects
 from envelopes import envelope, without

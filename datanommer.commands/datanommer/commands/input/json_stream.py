@@ -10,14 +10,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BufferedReader
 from typing import Any
 
-from datanommer.models.errors import DatanommerError
+from datanommer.commands.input.unreadable import READ_ERRORS, Damaged, Unreadable
 
-_CHUNK = 1024 * 1024
 _BETWEEN = re.compile(r"[\s,]*")
 # The most characters before the end of the text at which the decoder reports a cut-off literal.
 _LONGEST_LITERAL = len("-Infinity")
@@ -26,64 +24,38 @@ _LONGEST_LITERAL = len("-Infinity")
 _TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+["\\]?|[\[{]|[\]}]|[^\s,:"\[\]{}]+')
 
 
-class NotJSON(DatanommerError):
-    """A file is not JSON, is cut off, or cannot be read any further."""
-
-    def __init__(self, name: str, line: int, reason: str) -> None:
-        super().__init__(
-            f"{name}, line {line}: {reason}. All messages before it are read; mend the file "
-            "and read it again. What datanommer-load has stored counts as a duplicate then."
-        )
-
-
-@dataclass(slots=True)
-class Unreadable:
-    """A JSON value that Python cannot read.
-
-    Attributes:
-        text: the value, in UTF-8.
-        kind: the kind of reject that it becomes.
-        reason: why Python cannot read it, in words.
-    """
-
-    text: bytes
-    kind: str
-    reason: str
-
-
-def read_values(
-    stream: BufferedReader, name: str, progress: Callable[[int], object] = lambda _: None
-) -> Iterator[Any]:
+def read_values(pieces: Iterator[bytes], name: str) -> Iterator[Any]:
     """The values of a stream, or the elements of its outermost list; memory holds one at a time.
 
     Args:
-        stream: JSON in UTF-8.
+        pieces: JSON in UTF-8, cut anywhere.
         name: the name of the stream in errors.
-        progress: called with the number of bytes of each read.
+
+    Returns:
+        The values; an `Unreadable` for each that Python cannot read.
 
     Raises:
-        NotJSON: it is not JSON, not UTF-8, is cut off, or cannot be read any further.
+        Damaged: it is not JSON, not UTF-8, is cut off, or cannot be read any further.
     """
-    yield from _Reader(stream, name, progress).values()
+    yield from _Reader(pieces, name).values()
 
 
 @dataclass(slots=True)
 class _Reader:
-    stream: BufferedReader
+    pieces: Iterator[bytes]
     name: str
-    progress: Callable[[int], object]
     text: str = ""
     index: int = 0
     line: int = 1
     in_list: bool = False
     at_end: bool = False
     decode: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8-sig")().decode)
+    decode_value: Any = field(default_factory=lambda: json.JSONDecoder().raw_decode)
 
     def values(self) -> Iterator[Any]:
-        decoder = json.JSONDecoder()
         while self._find_next():
             try:
-                value, end = decoder.raw_decode(self.text, self.index)
+                value, end = self.decode_value(self.text, self.index)
             except json.JSONDecodeError as error:
                 self._read_more_because(error)
             except (RecursionError, ValueError) as error:
@@ -103,16 +75,18 @@ class _Reader:
                 if self.at_end:
                     break
                 self._read_more()
-            elif self.text[self.index] == "[" and not self.in_list:
+                continue
+            first = self.text[self.index]
+            if first == "[" and not self.in_list:
                 self.in_list = True
                 self._move_to(self.index + 1)
-            elif self.text[self.index] == "]" and self.in_list:
+            elif first == "]" and self.in_list:
                 self.in_list = False
                 self._move_to(self.index + 1)
             else:
                 return True
         if self.in_list:
-            raise NotJSON(self.name, self.line, "the list is cut off: it has no end")
+            raise Damaged(self.name, self.line, "the list is cut off: it has no end")
         return False
 
     def _move_to(self, index: int) -> None:
@@ -125,29 +99,27 @@ class _Reader:
         # Doubles what is left, so that a value of any size is decoded only a few times.
         while not self.at_end and len(data) <= len(rest):
             try:
-                piece = self.stream.read1(_CHUNK)
-            except OSError as error:
-                reason = f"cannot be read ({error.strerror or error})"
-                raise NotJSON(self.name, self.line, reason) from None
-            self.progress(len(piece))
+                piece = next(self.pieces, b"")
+            except READ_ERRORS as error:
+                raise Damaged.by(error, self.name, self.line) from None
             self.at_end = not piece
             data += piece
         try:
             self.text = rest + self.decode(data, final=self.at_end)
         except UnicodeDecodeError as error:
-            raise NotJSON(self.name, self.line, f"not UTF-8 ({error.reason})") from None
+            raise Damaged(self.name, self.line, f"not UTF-8 ({error.reason})") from None
         self.index = 0
 
     def _read_more_because(self, error: json.JSONDecodeError) -> None:
-        """Read more if that may resolve the error; else raise `NotJSON`."""
+        """Read more if that may resolve the error; else raise `Damaged`."""
         is_open = error.msg.startswith("Unterminated")
         if not self.at_end and (is_open or error.pos + _LONGEST_LITERAL > len(self.text)):
             self._read_more()
             return
         line = self.line + self.text.count("\n", self.index, error.pos)
         if is_open or error.pos >= len(self.text.rstrip()):
-            raise NotJSON(self.name, line, "cut off in the middle of a message") from None
-        raise NotJSON(self.name, line, f"not JSON: {error.msg}") from None
+            raise Damaged(self.name, line, "cut off in the middle of a message") from None
+        raise Damaged(self.name, line, f"not JSON: {error.msg}") from None
 
     def _unreadable(self, error: Exception) -> Unreadable:
         end = self._find_end()
@@ -180,6 +152,6 @@ class _Reader:
             if not self.at_end:
                 self._read_more()
             elif self.in_list:
-                raise NotJSON(self.name, self.line, "cut off in the middle of a message")
+                raise Damaged(self.name, self.line, "cut off in the middle of a message")
             else:
                 return len(self.text)

@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+_KILO = 1000
+#: Two digits say enough of a size.
+_TWO_DIGITS = 10
+
+
+def format_bytes(size: float) -> str:
+    """A number of bytes, such as 1.2 GB."""
+    for unit in _UNITS:
+        if size < _KILO or unit == _UNITS[-1]:
+            break
+        size /= _KILO
+    digits = 1 if size < _TWO_DIGITS and unit != _UNITS[0] else 0
+    return f"{size:,.{digits}f} {unit}"
+
+
+def format_messages(number: int) -> str:
+    """How many messages, such as 1 message."""
+    return "1 message" if number == 1 else f"{number:,} messages"
 
 
 def format_exact_duration(duration: timedelta) -> str:
@@ -21,11 +43,11 @@ def format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def format_facts(facts: Mapping[str, object]) -> Iterator[str]:
+def format_facts(facts: Mapping[str, object], *, width: int = 10) -> Iterator[str]:
     """A line for each name with its value; a name whose value is None has no line."""
     for name, value in facts.items():
         if value is not None:
-            yield f"{name + ':':<10}{value}"
+            yield f"{name + ':':<{width}}{value}"
 
 
 def printable(text: str) -> str:
@@ -43,3 +65,12 @@ def printable(text: str) -> str:
 def quoted_unless_printable(text: str) -> str:
     """The text if all of it is printable, else its literal in Python and ASCII, with quotes."""
     return text if text.isprintable() else ascii(text)
+
+
+def is_coloured() -> bool:
+    """Whether standard output is a terminal whose user has nothing against colours.
+
+    Source of the variables: https://no-color.org/ and terminfo.
+    """
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not is_plain

@@ -1,12 +1,14 @@
-"""The output formats of `datanommer-runs`, as lines: a table, a tree, JSON."""
+"""The runs of a script that syncs logs: as a table, as a tree, and as fields."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datanommer.commands.output.formatting import format_duration, printable
+from datanommer.commands.output.formatting import format_counts, format_duration, printable
 from datanommer.models import times
 
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from datanommer.models.logging_stats.history import Judged
     from datanommer.models.logging_stats.runs import DateSync, HostSync, Span
 
+#: The fields of a run.
+FIELDS = (
+    *("run_id", "host", "started", "finished", "duration", "state", "hosts", "dates"),
+    *("findings", "synced_hosts"),
+)
 _ROW = "{:<21} {:<21} {:>10}  {:>10} {:>7} {:>6}  {:>13} {:>6}  {}"
 _HEAD = _ROW.format(
     *("START", "FINISH", "DURATION"),
@@ -21,10 +28,18 @@ _HEAD = _ROW.format(
     *("DATES RETRIED", "FAILED"),
     "RUN",
 )
+#: Of a line with the usual id, a UUID.
+_WIDTH = len(_HEAD) - len("RUN") + 36
 
 
 def table(runs: Iterable[Judged]) -> Iterator[str]:
-    """A line for each run and, indented below it, one for each finding; first a head."""
+    """A line for each run and, indented below it, one for each finding; first a head.
+
+    On a terminal that is too narrow for that, three lines for each run.
+    """
+    if sys.stdout.isatty() and shutil.get_terminal_size().columns < _WIDTH:
+        yield from _narrow_table(runs)
+        return
     for index, judged in enumerate(runs):
         if index == 0:
             yield _HEAD
@@ -37,6 +52,18 @@ def table(runs: Iterable[Judged]) -> Iterator[str]:
             *counts["hosts"].values(),
             *counts["dates"].values(),
             printable(run.run_id),
+        )
+        yield from _finding_lines(judged)
+
+
+def _narrow_table(runs: Iterable[Judged]) -> Iterator[str]:
+    for judged in runs:
+        run = judged.run
+        yield printable(run.run_id)
+        yield f"    started {_start(run)}, finished {_finish(judged)}, took {_duration(run)}"
+        counts = _count_outcomes(judged)
+        yield "    " + "; ".join(
+            f"{name} {format_counts(numbers)}" for name, numbers in counts.items()
         )
         yield from _finding_lines(judged)
 
@@ -63,17 +90,15 @@ def _tree_line(depth: int, name: str | None, outcome: str, span: Span, reason: s
     return f"{indent}{shown:<{width}} {outcome:<8} {_start(span):<21} {_duration(span):>9}{because}"
 
 
-def as_json(runs: Iterable[Judged]) -> Iterator[str]:
-    """A JSON list with an object on each line."""
-    previous = None
-    yield "["
-    for judged in runs:
-        if previous:
-            yield f"{previous},"
-        previous = json.dumps(_run_object(judged))
-    if previous:
-        yield previous
-    yield "]"
+def cells(judged: Judged, fields: Sequence[str]) -> list[str]:
+    """A run for `datanommer.commands.output.forms`.
+
+    Args:
+        judged: the run.
+        fields: names of `FIELDS`.
+    """
+    values = _run_object(judged)
+    return [json.dumps(values[name]) for name in fields]
 
 
 def finding_text(finding: Finding) -> str:

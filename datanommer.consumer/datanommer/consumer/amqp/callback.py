@@ -21,14 +21,14 @@ from datanommer.consumer import connection
 from datanommer.consumer.amqp import batch_consumer
 from datanommer.consumer.amqp.batch_consumer import BatchCallback
 from datanommer.consumer.backoff import Backoff
-from datanommer.consumer.failure import cause, explain
+from datanommer.consumer.failure import cause, exit_code, explain
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models import configuration
 from datanommer.models.database import migrations
 from datanommer.models.database.deadline import Deadline
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import DatanommerError, TookTooLong
-from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing import processors
 from datanommer.models.preparing.delivery import Delivery, prepare
 from datanommer.models.storing.batch import Batch, store
 
@@ -59,10 +59,10 @@ class Callback(BatchCallback):
             self._engine, error = connection.connect(config, log)
         except DatanommerError as error:
             log.critical("datanommer cannot start. %s", error)
-            raise SystemExit(error.exit_code) from None
+            raise SystemExit(exit_code(error)) from None
         # Somebody may change the schema while the database is away, or is upgraded.
         self._must_look = error is not None
-        users_and_packages.configure(config)
+        processors.configure(config)
         # fedora-messaging ends only once the call in progress has returned.
         core: Any = reactor  # Twisted's interfaces have no types that mypy can read
         core.addSystemEventTrigger("before", "shutdown", self._stopping.set)

@@ -1,33 +1,26 @@
 """A datagrepper: the HTTP interface of an archive, which has what this hub missed.
 
-It does not give back what was sent, but the columns of its archive. `restored` undoes that, as far
-as the columns tell; docs/what-is-stored.rst says what stays different.
+It does not give back what was sent, but the columns of its archive;
+`datanommer.models.preparing.archive_copy` undoes that.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 
 from datanommer.models.configuration import DATAGREPPER_URL_KEY
-from datanommer.models.envelopes import fields, identity
-from datanommer.models.errors import ConfigurationError, DatanommerError, NotStorable
+from datanommer.models.errors import ConfigurationError, DatanommerError
+from datanommer.models.preparing.archive_copy import restored
 
 #: The most messages of a page: datagrepper gives no more.
 PAGE_SIZE = 100
 #: For how long a datagrepper may say nothing. It first counts all messages of the gap.
 TIMEOUT_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
-
-# The columns that an archive gives as null, or as an empty object, where a message has no such key.
-_OPTIONAL_KEYS = ("certificate", "crypto", "headers", "signature", "username")
-# What an archive adds (source: fedmsg.crypto.utils, fedmsg 1.1.7; datagrepper 1.1.0 for the last).
-_MARKS = ("source_name", "source_version")
-_ADDED_KEYS = (*_MARKS, "users", "packages")
 
 
 class DatagrepperError(DatanommerError):
@@ -96,37 +89,6 @@ class Datagrepper:
         except requests.RequestException as error:
             raise DatagrepperError(_reason(error)) from None
         return _read(content)
-
-
-def restored(message: dict[str, Any]) -> dict[str, Any]:
-    """The body of a message as it was sent, as far as what an archive gives for it tells.
-
-    Args:
-        message: one of a datagrepper's ``raw_messages``.
-    """
-    if any(mark not in message for mark in _MARKS):
-        return message
-    body = {key: value for key, value in message.items() if key not in _ADDED_KEYS}
-    for key in _OPTIONAL_KEYS:
-        if body.get(key) in (None, {}):
-            body.pop(key, None)
-    # fedmsg sends whole seconds, and an archive gives them as a float.
-    sent = body.get("timestamp")
-    if isinstance(sent, float) and sent.is_integer():
-        body["timestamp"] = int(sent)
-    if _came_over_amqp(body):
-        with contextlib.suppress(NotStorable):
-            year = fields.read_timestamp(body.get("timestamp")).year
-            body["msg_id"] = identity.with_year(body["msg_id"], year)
-    return body
-
-
-def _came_over_amqp(body: Mapping[str, Any]) -> bool:
-    """Whether its id has no year in other archives than datanommer's."""
-    headers = body.get("headers")
-    return (
-        isinstance(body.get("msg_id"), str) and isinstance(headers, dict) and "sent-at" in headers
-    )
 
 
 def _read(content: Any) -> Page:

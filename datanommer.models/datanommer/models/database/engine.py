@@ -1,4 +1,4 @@
-"""The engine that talks to the database, and why the server says that something failed."""
+"""The engine that talks to the database, its name, and why the server says that it failed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 import sqlalchemy as sa
 
 from datanommer.models import embedded
+from datanommer.models.database import location
 from datanommer.models.database import settings as transaction_settings
-from datanommer.models.database.location import embedded_folder, parse
 
 # Seconds: a command should fail rather than hang.
 _CONNECT_TIMEOUT = 10
@@ -29,6 +30,8 @@ COMMAND_TIMEOUTS = {
     "idle_in_transaction_session_timeout": "1h",
 }
 _OF_DATABASE = (psycopg2.Error, sa.exc.DBAPIError)
+# The execution option of an engine that holds what `describe` says.
+_NAME = "datanommer_name"
 # In seconds. When the network is cut, a session ends after two minutes, not after two hours.
 _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
 
@@ -39,6 +42,7 @@ def create_engine(
     settings: Mapping[str, str] | None = None,
     connect_timeout: int = _CONNECT_TIMEOUT,
     pre_ping: bool = True,
+    create: bool = False,
 ) -> sa.Engine:
     """An engine for the database at `url`. An embedded server is started unless it runs.
 
@@ -51,15 +55,17 @@ def create_engine(
         connect_timeout: how long a new connection may take, in seconds.
         pre_ping: whether to test a pooled connection before each use. No time limit applies to
             the test.
+        create: whether to make the embedded server if there is none.
 
     Raises:
-        ConfigurationError: datanommer cannot use the URL.
-        EmbeddedError: the embedded server cannot be started.
+        UnusableURL: datanommer cannot use the URL.
+        EmbeddedError: there is no embedded server, or it cannot be started.
     """
-    folder = embedded_folder(url)
+    name = location.describe(url)
+    folder = location.embedded_folder(url)
     if folder is not None:
-        url = embedded.start(folder)
-    parsed = parse(url)
+        url = embedded.start(folder, create=create)
+    parsed = location.parse(url)
     in_url = transaction_settings.parse(" ".join(parsed.normalized_query.get("options", ())))
     hosts = str(parsed.get_dialect()().create_connect_args(parsed)[1].get("host", ""))
     # The same names in the URL take precedence, but for the options.
@@ -69,18 +75,37 @@ def create_engine(
         "application_name": "datanommer",
         **_KEEPALIVES,
     }
+    connect_args = {
+        **{key: value for key, value in arguments.items() if key not in parsed.query},
+        # Otherwise libpq would send those of PGOPTIONS, which pgbouncer refuses.
+        "options": "",
+    }
+    in_transaction = {**(settings or {}), **in_url, "timezone": "UTC"}
     engine = sa.create_engine(
         parsed.difference_update_query(["options"]),
         hide_parameters=True,
         pool_pre_ping=pre_ping,
-        connect_args={
-            **{key: value for key, value in arguments.items() if key not in parsed.query},
-            # Otherwise libpq would send those of PGOPTIONS, which pgbouncer refuses.
-            "options": "",
-        },
+        execution_options={_NAME: name},
+        connect_args=connect_args,
     )
-    transaction_settings.apply(engine, {**(settings or {}), **in_url, "timezone": "UTC"})
+    transaction_settings.apply(engine, in_transaction)
     return engine
+
+
+def describe(engine: sa.Engine) -> str:
+    """The URL of the database for people to read: as it was typed, but without its password."""
+    name: str | None = engine.get_execution_options().get(_NAME)
+    return name or location.describe(engine.url.render_as_string(hide_password=False))
+
+
+def cause(error: BaseException) -> BaseException:
+    """The error of psycopg2 that came first; of any other error, itself.
+
+    When a connection is lost, the rollback fails as well. Its error hides the first one.
+    """
+    while isinstance(error, _OF_DATABASE) and isinstance(error.__context__, _OF_DATABASE):
+        error = error.__context__
+    return getattr(error, "orig", None) or error
 
 
 def reason(error: BaseException, *, detailed: bool = False) -> str:
@@ -90,16 +115,13 @@ def reason(error: BaseException, *, detailed: bool = False) -> str:
         error: an error of psycopg2 or SQLAlchemy.
         detailed: whether to add PostgreSQL's detail and hint, which may hold the values of a row.
     """
-    # When a connection is lost, the rollback fails as well. Its error hides the first one.
-    while isinstance(error, _OF_DATABASE) and isinstance(error.__context__, _OF_DATABASE):
-        error = error.__context__
-    cause: Any = getattr(error, "orig", None) or error
-    diagnostics = getattr(cause, "diag", None)
+    first = cause(error)
+    diagnostics: Any = getattr(first, "diag", None)
     parts = [diagnostics.message_primary] if diagnostics else []
     if diagnostics and detailed:
         parts += [diagnostics.message_detail, diagnostics.message_hint]
-    text = ". ".join(filter(None, parts)) or str(cause)
-    return " ".join(text.split()) or type(cause).__name__
+    text = ". ".join(filter(None, parts)) or str(first)
+    return " ".join(text.split()) or type(first).__name__
 
 
 def sentence(error: BaseException) -> str:

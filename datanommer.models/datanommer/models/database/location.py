@@ -3,24 +3,26 @@
 The consumer, the commands and alembic take the first of these that there is:
 
 1. the URL of the caller (``--url``, ``-x url=`` or `init`'s ``uri``),
-2. the environment variable ``DATANOMMER_SQLALCHEMY_URL``,
-3. ``datanommer.sqlalchemy.url`` in the fedmsg configuration,
-4. the embedded server in ``$XDG_DATA_HOME/datanommer``, if that folder exists.
+2. ``datanommer.sqlalchemy.url`` in the file that ``--config-filename`` names,
+3. the environment variable ``DATANOMMER_SQLALCHEMY_URL``,
+4. ``datanommer.sqlalchemy.url`` in the fedmsg configuration,
+5. the embedded server in ``$XDG_DATA_HOME/datanommer``, if that folder exists.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg2.extensions
 import sqlalchemy as sa
 
 from datanommer.models import configuration
 from datanommer.models.configuration import URL_KEY, URL_VARIABLE
-from datanommer.models.errors import ConfigurationError, DatabaseUnavailable
+from datanommer.models.errors import DatabaseUnavailable, UnusableURL
 
 _DRIVER = "postgresql+psycopg2"
 # Matches a second @ after a password. SQLAlchemy ends the password at the first one.
@@ -70,24 +72,41 @@ def locate(
         ConfigurationError: the fedmsg configuration cannot be loaded.
         DatabaseUnavailable: nothing names a database.
     """
-    if url:
-        return Location(url, "the URL given")
-    if in_environment := os.environ.get(URL_VARIABLE):
-        return Location(in_environment, f"the environment variable {URL_VARIABLE}")
-    if config is None:
-        config = configuration.load(config_filename)
-    if configured := config.get(URL_KEY):
-        return Location(str(configured), f"{URL_KEY} in the fedmsg configuration")
+    for place in _places(url, config, config_filename):
+        if place:
+            return place
     folder = default_folder()
     if default_may_be_made or folder.is_dir():
         return Location(f"embedded://{folder}", "the embedded default", is_default=True)
-    files = config_filename or configuration.SEARCHED_FILES
+    file = f"; {URL_KEY} in {config_filename}" if config_filename else ""
+    files = "" if config_filename else f" {URL_KEY} in {configuration.SEARCHED_FILES};"
     raise DatabaseUnavailable(
-        "No database is named. Looked at: --url (of a command); the environment variable "
-        f"{URL_VARIABLE}; {URL_KEY} in the fedmsg configuration ({files}); "
+        f"No database is named. Looked at, in this order: --url (of a command){file}; the "
+        f"environment variable {URL_VARIABLE};{files} "
         f"the embedded server in {folder}, which does not exist. "
         "Name one there, or run datanommer-create-db to make the embedded one."
     )
+
+
+def _places(
+    url: str | None, config: Mapping[str, Any] | None, config_filename: str | None
+) -> Iterator[Location | None]:
+    """The places in their order. A configuration is only loaded when its turn has come."""
+    yield _named(url, "the URL given")
+    if config_filename:
+        yield _configured(configuration.load(config_filename), config_filename)
+    yield _named(os.environ.get(URL_VARIABLE), f"the environment variable {URL_VARIABLE}")
+    if not config_filename:
+        config = configuration.load() if config is None else config
+        yield _configured(config, "the fedmsg configuration")
+
+
+def _configured(config: Mapping[str, Any], where: str) -> Location | None:
+    return _named(config.get(URL_KEY), f"{URL_KEY} in {where}")
+
+
+def _named(url: object, source: str) -> Location | None:
+    return Location(str(url), source) if url else None
 
 
 def default_folder() -> Path:
@@ -100,11 +119,11 @@ def parse(url: str) -> sa.URL:
     """The URL, parsed by SQLAlchemy. Several hosts are in its query.
 
     Raises:
-        ConfigurationError: it is not the URL of a PostgreSQL database.
+        UnusableURL: it is not the URL of a PostgreSQL database.
     """
     # SQLAlchemy would take the rest of a password for a part of the host, and print it.
     if _SECOND_AT.search(url):
-        raise ConfigurationError(
+        raise UnusableURL(
             "The database URL cannot be used: there is more than one @ in it. "
             "Write an @ in a password as %40."
         )
@@ -124,13 +143,25 @@ def parse(url: str) -> sa.URL:
         _NO_NAME.search(parsed.database or "") or {"dbname", "user"} & parsed.query.keys()
     )
     if parsed is None or parsed.drivername != _DRIVER or not is_certain:
-        raise ConfigurationError(
+        raise UnusableURL(
             "The database URL cannot be used: it must look like "
             "postgresql://user:password@host:5432/database or, with several servers, "
             "postgresql://user:password@host1:5432,host2:5432/database?target_session_attrs="
             "read-write, or embedded:///path/of/a/folder."
         )
+    _require_known_names(parsed)
     return parsed
+
+
+def _require_known_names(parsed: sa.URL) -> None:
+    """Refuse names in the query of a URL that libpq would refuse, once it is to connect."""
+    try:
+        psycopg2.extensions.make_dsn(**dict.fromkeys(parsed.query, ""))
+    except psycopg2.ProgrammingError:
+        raise UnusableURL(
+            "The database URL cannot be used: after its ? stands a name that psql does not know "
+            "there. Write PostgreSQL's own settings as ?options=-c name=value."
+        ) from None
 
 
 def _with_hosts_in_query(rest: str) -> str:
@@ -161,14 +192,14 @@ def embedded_folder(url: str) -> Path | None:
     """The folder of the embedded server that a URL names; None for any other URL.
 
     Raises:
-        ConfigurationError: it looks like the URL of another server.
+        UnusableURL: it looks like the URL of another server.
     """
     scheme, _, rest = url.partition(":")
     if scheme != "embedded":
         return None
     path = rest.removeprefix("//")
     if "@" in path:
-        raise ConfigurationError(
+        raise UnusableURL(
             "The database URL cannot be used: an embedded server has no user and no password. "
             "Write embedded:///path/of/a/folder, without an @ in the path."
         )
@@ -179,7 +210,7 @@ def describe(url: str) -> str:
     """The URL for people to read, without its password.
 
     Raises:
-        ConfigurationError: datanommer cannot use the URL.
+        UnusableURL: datanommer cannot use the URL.
     """
     folder = embedded_folder(url)
     if folder is not None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from datanommer.models.database import engine as engines
 from datanommer.models.database import inventory as inventories
-from datanommer.models.database import location
+from datanommer.models.database import refusal
 from datanommer.models.database.deadline import Deadline, within
 from datanommer.models.database.inventory import HEAD
 from datanommer.models.errors import (
@@ -100,7 +100,7 @@ def examine(
         inventory = inventories.take(connection)
     if for_writing and inventory.is_standby:
         raise OnStandby(
-            f"The database {_describe(engine)} is a standby, which takes no changes. "
+            f"The database {engines.describe(engine)} is a standby, which takes no changes. "
             "Name its primary instead, or promote it."
         )
     script = None
@@ -108,10 +108,10 @@ def examine(
         script = _script()
         require_known(inventory.revisions, script)
     if fault := inventory.fault(_admin_folder()):
-        raise NotAtHead(f"The database {_describe(engine)} {fault}")
+        raise NotAtHead(f"The database {engines.describe(engine)} {fault}")
     if foreign := inventory.foreign():
         raise NotAtHead(
-            f"The database {_describe(engine)} has tables of another program where those of "
+            f"The database {engines.describe(engine)} has tables of another program where those of "
             f"datanommer would be: {', '.join(sorted(foreign))}. Name another database."
         )
     if script is None:
@@ -141,12 +141,12 @@ def require_head(
     state = examine(engine, deadline, for_writing=for_writing)
     if state.is_empty:
         raise NotAtHead(
-            f"The database {_describe(engine)} is empty. "
-            "Run datanommer-create-db to make the tables."
+            f"The database {engines.describe(engine)} is empty. "
+            "Make the tables with datanommer-create-db and the same URL."
         )
     if state.steps:
         command = f"cd {_admin_folder()} && alembic upgrade +1"
-        raise BehindHead(_describe(engine), state.steps, command)
+        raise BehindHead(engines.describe(engine), state.steps, command)
 
 
 def require_tables(connection: sa.Connection, revisions: Iterable[str]) -> bool:
@@ -184,7 +184,8 @@ def connect(engine: sa.Engine) -> sa.Connection:
     """A connection to the database.
 
     Raises:
-        DatabaseUnavailable: the database does not answer; says why, in the server's words.
+        DatabaseUnavailable: the database does not answer, or refuses the connection; says why, in
+            the server's words.
         sqlalchemy.exc.OperationalError: it answers, but it ended a statement.
     """
     try:
@@ -192,10 +193,7 @@ def connect(engine: sa.Engine) -> sa.Connection:
     except sa.exc.OperationalError as error:
         if isinstance(error.orig, psycopg2.errors.QueryCanceled):
             raise
-        raise DatabaseUnavailable(
-            f"The database {_describe(engine)} does not answer: {engines.sentence(error)} "
-            "Check its URL, and that the server runs."
-        ) from error
+        raise DatabaseUnavailable(refusal.explain(engine, error)) from error
 
 
 def failed(error: Exception) -> DatanommerError:
@@ -206,10 +204,6 @@ def failed(error: Exception) -> DatanommerError:
         f"PostgreSQL stopped the step: {engines.sentence(error)} Nothing of this step is kept: "
         "remove the cause, and run it again."
     )
-
-
-def _describe(engine: sa.Engine) -> str:
-    return location.describe(engine.url.render_as_string(hide_password=False))
 
 
 def _admin_folder() -> Path:

@@ -13,7 +13,8 @@ from datanommer.models.database.binding import bound_engine
 class Session(orm.Session):
     """A session in the database that `datanommer.models.init` bound, unless it has its own bind.
 
-    It also takes SQL as a plain string, which clients of the classic line pass.
+    It also takes SQL as a plain string, which clients of the classic line pass, and a query, which
+    `Message.make_query` gives.
     """
 
     def get_bind(self, *args: Any, **options: Any) -> sa.Engine | sa.Connection:
@@ -41,6 +42,8 @@ class Session(orm.Session):
 
 
 def _as_sql(statement: Any) -> Any:
+    if isinstance(statement, orm.Query):
+        return statement.statement
     return sa.text(statement) if isinstance(statement, str) else statement
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from datanommer.models.errors import ConfigurationError
+from datanommer.models.errors import UnusableURL
 
 # As PostgreSQL reads them: a backslash before a space or a backslash makes it part of the value.
 _OPTION = re.compile(r"\s*(?:-c\s*|--)([A-Za-z_][\w.-]*)=((?:\\[^\0]|[^\s\\\0])*)(?!\S)", re.ASCII)
@@ -37,11 +37,11 @@ def parse(options: str) -> dict[str, str]:
         options: such as ``-c lock_timeout=1s -c statement_timeout=10min``.
 
     Raises:
-        ConfigurationError: they cannot be set in a transaction; says what can be.
+        UnusableURL: they cannot be set in a transaction; says what can be.
     """
     # What is there may be secret, so the message does not show it.
     if not _OPTIONS.fullmatch(options):
-        raise ConfigurationError(
+        raise UnusableURL(
             "The options in the database URL cannot be used. Write each setting as -c name=value, "
             r"and a space in a value as '\ ': ?options=-c lock_timeout=1s -c search_path=a,\ b."
         )
@@ -51,7 +51,7 @@ def parse(options: str) -> dict[str, str]:
     }
     for name in settings:
         if _OF_A_SESSION.fullmatch(name):
-            raise ConfigurationError(
+            raise UnusableURL(
                 f"The options in the database URL cannot set {name}, because datanommer sets them "
                 f"in each transaction. Set it for the role: ALTER ROLE ... SET {name} = ..."
             )

@@ -71,6 +71,15 @@ class Cluster:
         return self.data_parent != self.base
 
     @property
+    def is_made(self) -> bool:
+        """Whether a server was made here, even if its data was moved and is gone."""
+        try:
+            (self.base / "data").lstat()
+        except FileNotFoundError:
+            return False
+        return True
+
+    @property
     def log(self) -> Path:
         return self.data_parent / "log"
 

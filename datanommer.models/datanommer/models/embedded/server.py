@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -52,29 +53,32 @@ class Status(NamedTuple):
     psql: tuple[str, ...] | None = None
 
 
-def start(folder: Path) -> str:
+def start(folder: Path, *, create: bool = True) -> str:
     """Start the server of a folder unless it runs already.
 
-    The folder and the data are made if they are missing. Any number of processes may call this
-    at the same time: they share one server.
+    Any number of processes may call this at the same time: they share one server.
 
     Args:
         folder: the folder that an ``embedded:`` URL names.
+        create: whether to make the folder and the data if they are missing.
 
     Returns:
         The URL of the database, for SQLAlchemy.
 
     Raises:
         EmbeddedError: there is no PostgreSQL, or not of the version that made the data; the
-            server does not start; or the folder cannot be used.
+            server does not start, or is not there; or the folder cannot be used.
     """
     cluster = Cluster(folder.absolute())
     directory = cluster.socket_directory
     if not postmaster.answers(directory, DATABASE):
-        with _explained(cluster.folder), cluster.locked():
-            # Another process may have started it while this one waited for the lock.
-            if not postmaster.answers(cluster.socket_directory, DATABASE):
-                _start(cluster)
+        with _explained(cluster.folder):
+            if not create:
+                _require_server(cluster)
+            with cluster.locked():
+                # Another process may have started it while this one waited for the lock.
+                if not postmaster.answers(cluster.socket_directory, DATABASE):
+                    _start(cluster)
         directory = cluster.socket_directory
     assert directory is not None
     return _url(directory)
@@ -149,6 +153,15 @@ def _explained(folder: Path) -> Iterator[None]:
             "Check that the folder is yours, that you can write to it and that its disk is not "
             "full, or name another folder with --url embedded:///path."
         ) from error
+
+
+def _require_server(cluster: Cluster) -> None:
+    if not cluster.is_made:
+        url = shlex.quote(f"embedded://{cluster.folder}")
+        raise EmbeddedError(
+            f"There is no embedded PostgreSQL in {cluster.folder}. If the folder is the right one, "
+            f"make a server and its tables with: datanommer-create-db --url {url}"
+        )
 
 
 def _start(cluster: Cluster) -> None:

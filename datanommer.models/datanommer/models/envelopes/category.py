@@ -11,8 +11,16 @@ def categorize(topic: str) -> str:
 
     Scripts send topics of ``logging.stats`` with any prefix or none: their category is ``logging``.
     """
-    if "logging.stats." in topic and ".logging.stats." in f".{topic}":
-        return "logging"
-    parts = topic.split(".")
-    index = 2 if "VirtualTopic" in topic else 3
-    return (parts[index] if len(parts) > index else "") or UNCLASSIFIED
+    return without_prefix(topic).partition(".")[0] or UNCLASSIFIED
+
+
+def without_prefix(topic: str) -> str:
+    """The topic from its category on, without the prefix of the bus: ``bodhi.update.comment``.
+
+    It is empty where the topic has no category.
+    """
+    if "logging.stats." in topic:
+        _, found, after = f".{topic}".partition(".logging.stats.")
+        if found:
+            return f"logging.stats.{after}"
+    return ".".join(topic.split(".")[2 if "VirtualTopic" in topic else 3 :])

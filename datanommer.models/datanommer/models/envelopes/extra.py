@@ -7,6 +7,9 @@ from the one received, `extra` holds the difference:
 
 `set` and `unset` turn the body that the columns give into the one received. `envelope` is where
 the envelope differs from the columns. A body that is whole in its columns has no `extra`.
+
+A message of AMQP may have an `id` there as well: the one that it was sent with, where its `msg_id`
+does not tell (see `datanommer.models.preparing.fedora_messaging.sent_id`).
 """
 
 from __future__ import annotations

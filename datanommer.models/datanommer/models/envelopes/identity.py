@@ -23,6 +23,8 @@ from datanommer.models.errors import NotStorable
 
 #: The year in front of an id.
 YEAR = re.compile(r"([0-9]{4})-")
+#: Of the oldest message that the archive holds.
+_FIRST_YEAR = 1970
 _MILLISECONDS = re.compile("[0-9]{1,15}")
 
 # RabbitMQ's ids over STOMP are those of a delivery, and another one the next time (source:
@@ -148,6 +150,30 @@ def _stomp_headers(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
 def with_year(msg_id: str, year: int) -> str:
     """The id of a message that came over AMQP, with a year in front if it has none."""
     return msg_id if YEAR.match(msg_id) else f"{year:04}-{msg_id}"
+
+
+def known_as(msg_id: str) -> list[str]:
+    """The ids that the archive may have for a message, the likeliest first.
+
+    Args:
+        msg_id: the id by which somebody knows it. If that has no year, the archive may have put
+            one in front.
+    """
+    if YEAR.match(msg_id):
+        return [msg_id]
+    next_year = time.gmtime().tm_year + 1
+    return [msg_id, *(f"{year}-{msg_id}" for year in range(_FIRST_YEAR, next_year + 1))]
+
+
+def without_year(msg_id: str) -> str | None:
+    """The UUID behind the year of an id; None if there is none."""
+    year = YEAR.match(msg_id)
+    bare = msg_id[year.end() :] if year else ""
+    try:
+        uuid.UUID(bare)
+    except ValueError:
+        return None
+    return bare
 
 
 def content(topic: str, msg: str) -> tuple[str, str]:

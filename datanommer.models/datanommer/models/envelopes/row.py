@@ -70,6 +70,7 @@ class Row:
         assigned: Mapping[str, Any] | None = None,
         *,
         from_amqp: bool = False,
+        sent_id: str | None = None,
     ) -> Self:
         """The row of an envelope ``{"topic": str, "body": {...}[, "headers": {...}]}``.
 
@@ -81,6 +82,7 @@ class Row:
             assigned: a `msg_id` and a `timestamp` that this message got from the archive before.
             from_amqp: whether it came over AMQP. A bridge's `username` and AMQP's headers show
                 it, too.
+            sent_id: the id that it had there, where its `msg_id` does not tell.
 
         Raises:
             NotStorable: no row can hold it; says why.
@@ -111,6 +113,9 @@ class Row:
         if signature is None:
             columns["signature"] = None
         difference = extra.difference(envelope, columns)
+        if sent_id is not None:
+            fields.check_text("id", sent_id)
+            difference["id"] = sent_id
         columns["signature"] = signature
         columns["category"] = categorize(topic)
         columns["timestamp"] = timestamp

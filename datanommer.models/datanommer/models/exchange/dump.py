@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
+import psycopg2
 import sqlalchemy as sa
 
 from datanommer.models.exchange import record
@@ -75,5 +77,13 @@ def dump(engine: sa.Engine, output: Output, filters: Filters, *, as_list: bool =
         # where COPY's own text format would double each backslash.
         copy = rf"COPY ({select}) TO STDOUT (FORMAT csv, QUOTE e'\x01', DELIMITER e'\x02')"
         output.write(b"[\n" if as_list else b"")
-        cursor.copy_expert(copy, output)
+        try:
+            cursor.copy_expert(copy, output)
+        except psycopg2.Error:
+            raise
+        except BaseException:
+            # The rollback would wait until the server has sent all rows.
+            with contextlib.suppress(psycopg2.Error):
+                cursor.connection.cancel()
+            raise
         output.write(b"]\n" if as_list else b"")

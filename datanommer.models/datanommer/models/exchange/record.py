@@ -14,7 +14,7 @@ from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.envelopes.signature_bytes import ONE_LINE
 from datanommer.models.errors import NotStorable
-from datanommer.models.preparing import fedora_messaging, users_and_packages
+from datanommer.models.preparing import concerned, fedora_messaging
 from datanommer.models.preparing.preparation import Item, prepare
 
 
@@ -39,29 +39,28 @@ _SIGNATURE = f"coalesce({_signature_text()}, {_SENT_SIGNATURE}, 'null')"
 # PostgreSQL writes a float as Python does: as short as can be, and the same when it is read.
 _EPOCH = "date_part('epoch', m.timestamp)::text"
 
-#: A record as SQL, a text made of a row of `messages m` and of what `JOINS` finds for it. `concat`
-#: is the fastest way to JSON that PostgreSQL has (a chain of || copies the text again and again),
-#: and passes what the sender wrote through untouched.
-SQL = f"""
-    concat(
-        '{{"topic": ', {_text("m.topic")},
-        ', "msg": ', m.msg,
-        ', "msg_id": ', {_text("m.msg_id")},
-        ', "i": ', m.i,
-        ', "timestamp": ', coalesce({_SENT_TIMESTAMP}, {_EPOCH}),
-        ', "username": ', {_text("m.username")},
-        ', "crypto": ', {_text("m.crypto")},
-        ', "certificate": ', coalesce(c.json, 'null'),
-        ', "signature": ', {_SIGNATURE},
-        ', "source_name": ', {_text("m.source_name")},
-        ', "source_version": ', {_text("m.source_version")},
-        ', "headers": ', coalesce(m.headers::text, 'null'),
-        ', "users": ', coalesce(u.names::text, '[]'),
-        ', "packages": ', coalesce(p.names::text, '[]'),
-        ', "extra": ' || m.extra::text,
-        '}}'
-    )
-"""
+#: The fields of a record as SQL, each the text of its JSON, made of a row of `messages m` and of
+#: what `JOINS` finds for it. What the sender wrote passes through untouched.
+FIELDS = {
+    "topic": _text("m.topic"),
+    "msg": "m.msg::text",
+    "msg_id": _text("m.msg_id"),
+    "i": "m.i::text",
+    "timestamp": f"coalesce({_SENT_TIMESTAMP}, {_EPOCH})",
+    "username": _text("m.username"),
+    "crypto": _text("m.crypto"),
+    "certificate": "coalesce(c.json, 'null')",
+    "signature": _SIGNATURE,
+    "source_name": _text("m.source_name"),
+    "source_version": _text("m.source_version"),
+    "headers": "coalesce(m.headers::text, 'null')",
+    "users": "coalesce(u.names::text, '[]')",
+    "packages": "coalesce(p.names::text, '[]')",
+}
+_FIELDS = ", ', ', ".join(f"""'"{name}": ', {sql}""" for name, sql in FIELDS.items())
+#: A record as SQL, a text. `concat` is the fastest way to JSON that PostgreSQL has (a chain of ||
+#: copies the text again and again).
+SQL = f"""concat('{{', {_FIELDS}, ', "extra": ' || m.extra::text, '}}')"""
 #: The certificate of a message. PostgreSQL remembers the result of a subquery, and a host sends the
 #: same certificate with each message.
 CERTIFICATE = """
@@ -69,16 +68,30 @@ CERTIFICATE = """
         SELECT to_json(body)::text AS json FROM certificates WHERE id = m.certificate_id OFFSET 0
     ) c ON true
 """
-#: What `SQL` needs besides `messages m`, looked up for each row: for a few rows.
-JOINS = f"""
-    {CERTIFICATE}
-    CROSS JOIN LATERAL (
-        SELECT json_agg(name ORDER BY name) AS names FROM user_messages WHERE msg = m.id
-    ) u
-    CROSS JOIN LATERAL (
-        SELECT json_agg(name ORDER BY name) AS names FROM package_messages WHERE msg = m.id
-    ) p
-"""
+#: What the fields need besides `messages m`, looked up for each row: for a few rows.
+JOINS = {
+    "certificate": CERTIFICATE,
+    "users": """
+        CROSS JOIN LATERAL (
+            SELECT json_agg(name ORDER BY name) AS names FROM user_messages WHERE msg = m.id
+        ) u
+    """,
+    "packages": """
+        CROSS JOIN LATERAL (
+            SELECT json_agg(name ORDER BY name) AS names FROM package_messages WHERE msg = m.id
+        ) p
+    """,
+}
+
+# What an export of rejects has.
+_OF_REJECT = {"rejected", "raw"}
+
+
+def is_message(value: Any) -> bool:
+    """Whether a value has the form of a message, be it one that can be stored or not."""
+    return isinstance(value, dict) and bool(
+        {"body", "msg"} & value.keys() or value.keys() == _OF_REJECT
+    )
 
 
 def parse(value: Any) -> Item:
@@ -89,7 +102,7 @@ def parse(value: Any) -> Item:
             publish`` or ``record`` (``topic``, ``body`` and ``id``); a line that
             `datanommer.models.rejecting.listing.export` wrote. Anything else is rejected.
     """
-    if isinstance(value, dict) and value.keys() == {"rejected", "raw"}:
+    if isinstance(value, dict) and value.keys() == _OF_REJECT:
         return parse_reject(value["raw"])
     if isinstance(value, dict) and fedora_messaging.is_line(value):
         return fedora_messaging.prepare(value)
@@ -102,15 +115,21 @@ def parse_reject(value: Any) -> Item:
         return prepare(value)
     try:
         envelope, assigned = _envelope_of(value)
-        row = Row.from_envelope(envelope, assigned)
+        row = Row.from_envelope(envelope, assigned, sent_id=_sent_id(value))
     except NotStorable as error:
         return Reject.of_received(value, error)
-    if "users" in value or "packages" in value:
+    is_named = "users" in value or "packages" in value
+    if not is_named:
+        concerned.tell(row, envelope["body"])
+    else:
         row.users = fields.storable_names(value.get("users"))
         row.packages = fields.storable_names(value.get("packages"))
-    else:
-        row.users, row.packages = users_and_packages.extract(envelope["body"])
     return row
+
+
+def _sent_id(record: dict[str, Any]) -> str | None:
+    kept = fields.first_dict(record.get("extra")) or {}
+    return fields.first_text(kept.get("id"))
 
 
 def _envelope_of(record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from datanommer.models import times
 from datanommer.models.errors import InvalidQuery
+from datanommer.models.filtering.content import FieldValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +24,9 @@ class Filters:
         since: no message sent before this (aware).
         before: no message sent after this (aware).
         msg_id: only the message with this id.
-        agents: the `username` of a message, which is who sent it.
-        contains: texts that `msg` holds somewhere, as its JSON has them (escaped).
+        agents: who sent a message: its `username`.
+        contains, not_contains: texts that `msg` holds somewhere, as its JSON has them (escaped).
+        field_values: values inside `msg`; see `datanommer.models.filtering.content`.
     """
 
     since: datetime | None = None
@@ -41,6 +43,8 @@ class Filters:
     agents: tuple[str, ...] = ()
     not_agents: tuple[str, ...] = ()
     contains: tuple[str, ...] = ()
+    not_contains: tuple[str, ...] = ()
+    field_values: tuple[FieldValue, ...] = ()
 
     @classmethod
     def of(
@@ -49,15 +53,17 @@ class Filters:
         end: Any = None,
         msg_id: str | None = None,
         contains: Any = None,
+        not_contains: Any = None,
         **lists: Any,
     ) -> Filters:
         """The filters of the arguments of `Message.grep`; None and empty ones are not set.
 
         Args:
-            start: a datetime (naive is UTC) or epoch seconds.
+            start: a datetime (naive is UTC), its text in ISO 8601, or epoch seconds. If it is after
+                `end`, no message passes.
             end: the same.
             msg_id: an id.
-            contains: a text, or several.
+            contains, not_contains: a text, or several.
             **lists: a name or several, for each of the other attributes.
 
         Raises:
@@ -66,7 +72,7 @@ class Filters:
         """
         for name in lists:
             if name not in _LISTS:
-                known = ", ".join(("start", "end", "msg_id", "contains", *_LISTS))
+                known = ", ".join(("start", "end", "msg_id", "contains", "not_contains", *_LISTS))
                 raise TypeError(f"There is no filter {name!r}; there are {known}.")
         since, before = _read_time("start", start), _read_time("end", end)
         if since is None and before is not None:
@@ -74,16 +80,13 @@ class Filters:
                 "end is given without start. Give both, or start alone for all that came since; "
                 "for all up to end, start at 0 (1970)."
             )
-        if since is not None and before is not None and since > before:
-            raise InvalidQuery(
-                f"start ({since.isoformat()}) is after end ({before.isoformat()}): swap them."
-            )
         return cls(
             since=since,
             before=before,
             msg_id=None if msg_id is None else text("msg_id", msg_id) or None,
-            contains=tuple(json.dumps(each)[1:-1] for each in _several("contains", contains, str)),
-            **{name: _several(name, values, _text_of(name)) for name, values in lists.items()},
+            contains=_needles("contains", contains),
+            not_contains=_needles("not_contains", not_contains),
+            **_read_lists(lists),
         )
 
     @classmethod
@@ -91,22 +94,31 @@ class Filters:
         cls,
         since: datetime | None = None,
         before: datetime | None = None,
-        topic: str | None = None,
-        category: str | None = None,
+        *,
+        contains: Iterable[str] = (),
+        not_contains: Iterable[str] = (),
+        field_values: Iterable[FieldValue] = (),
+        **lists: Iterable[str],
     ) -> Filters:
         """The filters of the options of a command.
 
         Args:
             since: no message sent before this (naive is UTC).
             before: no message sent after this (naive is UTC).
-            topic: only this topic.
-            category: only this category.
+            contains, not_contains: texts that `msg` holds somewhere.
+            field_values: values inside `msg`.
+            **lists: names, for each of the other attributes.
+
+        Raises:
+            InvalidQuery: a name is none that the archive can hold.
         """
         return cls(
             since=since and times.as_utc(since),
             before=before and times.as_utc(before),
-            topics=() if topic is None else (topic,),
-            categories=() if category is None else (category,),
+            contains=_needles("contains", contains),
+            not_contains=_needles("not_contains", not_contains),
+            field_values=tuple(field_values),
+            **_read_lists(lists),
         )
 
     def without(self, *names: str, **instead: Any) -> Filters:
@@ -126,8 +138,16 @@ class Filters:
 _LISTS = tuple(
     name
     for name in Filters.__dataclass_fields__
-    if name not in {"since", "before", "msg_id", "contains"}
+    if name not in {"since", "before", "msg_id", "contains", "not_contains", "field_values"}
 )
+
+
+def _read_lists(lists: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _several(name, values, _text_of(name)) for name, values in lists.items()}
+
+
+def _needles(name: str, texts: Any) -> tuple[str, ...]:
+    return tuple(json.dumps(each)[1:-1] for each in _several(name, texts, str))
 
 
 def _several(name: str, values: Any, read: Callable[[Any], str]) -> tuple[str, ...]:
@@ -169,9 +189,16 @@ def _has_surrogates(text: str) -> bool:
 
 
 def _read_time(name: str, value: Any) -> datetime | None:
-    """The aware datetime of one that may be naive (in UTC), or of epoch seconds."""
+    """The aware datetime of one that may be naive (in UTC), of its text, or of epoch seconds."""
     if value is None:
         return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidQuery(
+                f"{name} is {value!r}. Give it in ISO 8601, such as 2013-02-18T05:55:18."
+            ) from None
     if isinstance(value, datetime):
         return times.as_utc(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -182,4 +209,6 @@ def _read_time(name: str, value: Any) -> datetime | None:
                 f"{name} ({value}) is outside the years 1 to 9999; "
                 "it must be in seconds (not milliseconds) since 1970."
             ) from None
-    raise InvalidQuery(f"{name} is {value!r}. Give a datetime (naive is UTC) or epoch seconds.")
+    raise InvalidQuery(
+        f"{name} is {value!r}. Give a datetime (naive is UTC), an ISO 8601 text, or epoch seconds."
+    )

@@ -8,11 +8,15 @@ the planner must not turn that around, as it does where it misjudges how many wi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from datanommer.models import tables
+from datanommer.models.envelopes import identity
+from datanommer.models.filtering import content
+from datanommer.models.filtering.content import FieldValue
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.tables import NaiveUTC
 
@@ -110,7 +114,7 @@ def _of_columns(filters: Filters, entry: Entry) -> list[Predicate]:
 def _of_message(filters: Filters, message: sa.FromClause) -> list[Predicate]:
     predicates: list[Predicate] = []
     if filters.msg_id is not None:
-        predicates.append(message.c.msg_id == filters.msg_id)
+        predicates.append(message.c.msg_id.in_(identity.known_as(filters.msg_id)))
     if filters.topics:
         predicates.append(message.c.topic.in_(filters.topics))
     if filters.not_topics:
@@ -118,10 +122,12 @@ def _of_message(filters: Filters, message: sa.FromClause) -> list[Predicate]:
     if filters.agents:
         predicates.append(message.c.username.in_(filters.agents))
     if filters.not_agents:
-        is_another = message.c.username.not_in(filters.not_agents)
-        predicates.append(sa.or_(message.c.username.is_(None), is_another))
+        agent = message.c.username
+        predicates.append(sa.or_(agent.is_(None), agent.not_in(filters.not_agents)))
     if filters.contains:
         predicates.append(sa.or_(*(_contains(message, needle) for needle in filters.contains)))
+    predicates += [~_contains(message, needle) for needle in filters.not_contains]
+    predicates += [_may_match(message, same) for same in content.by_path(filters.field_values)]
     return predicates
 
 
@@ -132,6 +138,17 @@ def _contains(message: sa.FromClause, needle: str) -> Predicate:
     return sa.and_(
         text.contains(needle, autoescape=True),
         text.regexp_match(_WHOLE_CHARACTERS + re.escape(needle)),
+    )
+
+
+def _may_match(message: sa.FromClause, fields: Iterable[FieldValue]) -> Predicate:
+    """Whether the JSON has the texts of one of the fields: most that do not match have none."""
+    text = sa.cast(message.c.msg, sa.Text)
+    return sa.or_(
+        *(
+            sa.and_(sa.true(), *(text.contains(each, autoescape=True) for each in field.needles))
+            for field in fields
+        )
     )
 
 

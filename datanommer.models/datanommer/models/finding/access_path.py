@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from datanommer.models import tables
-from datanommer.models.database.session import Session
+from datanommer.models.envelopes import identity
 from datanommer.models.filtering import predicates
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.filtering.predicates import Entry
 from datanommer.models.finding.cursor import Cursor, literals
+
+if TYPE_CHECKING:
+    # The commands have a connection, and do without the ORM, which starts slowly.
+    from datanommer.models.database.session import Session
 
 #: How far the entries of an index are counted, to choose the one that has fewest. So many are
 #: counted in 2 ms; to look up what belongs to each of them takes 50 ms.
@@ -94,7 +98,7 @@ class AccessPath:
 
 
 def choose(
-    session: Session, filters: Filters, *, measured: bool = False
+    session: Session | sa.Connection, filters: Filters, *, measured: bool = False
 ) -> tuple[AccessPath, bool]:
     """The shortest access path to the messages that match, and whether it is known to be short.
 
@@ -113,7 +117,12 @@ def choose(
     return path, length < MANY
 
 
-def count(session: Session, filters: Filters) -> int:
+def is_short(session: Session | sa.Connection, path: AccessPath) -> bool:
+    """Whether a path has so few entries that each of them may be looked up."""
+    return int(session.scalars(sa.select(path.length())).one()) < MANY
+
+
+def count(session: Session | sa.Connection, filters: Filters) -> int:
     """How many messages match, counted one by one."""
     path, is_short = choose(session, filters)
     matching = path.all(fenced=is_short).subquery()
@@ -129,7 +138,7 @@ def order(columns: Any, *, descending: bool) -> list[sa.ColumnElement[Any]]:
 def _paths(filters: Filters) -> Iterator[AccessPath]:
     """The indexes that lead only to messages which pass one of the filters."""
     if filters.msg_id is not None:
-        yield _along_messages(filters, "msg_id", "msg_id", [filters.msg_id])
+        yield _along_messages(filters, "msg_id", "msg_id", identity.known_as(filters.msg_id))
         return
     for name in predicates.ASSOCIATIONS:
         if getattr(filters, name):
@@ -139,7 +148,9 @@ def _paths(filters: Filters) -> Iterator[AccessPath]:
     elif filters.categories and not (filters.users or filters.packages):
         yield _along_messages(filters, "categories", "category", filters.categories)
     if filters.agents:
-        yield _along_messages(filters, "agents", "username", filters.agents)
+        m = tables.messages.alias()
+        keys = ((m.c.username, filters.agents),)
+        yield AccessPath(Entry.of_message(m), keys, filters.without("agents"))
 
 
 def _along_messages(filters: Filters, name: str, column: str, values: Sequence[str]) -> AccessPath:

@@ -58,8 +58,9 @@ def grep(
         query = first(session, entity, filters, size, offset=offset, descending=descending)
     else:
         query = make_query(session, entity, filters)
+        if page > 1:
+            query = query.filter(sa.false())
         query = query.order_by(*access_path.order(tables.messages.c, descending=descending))
-        query = query.offset(0 if page == 1 else total)
     if defer:
         return total, pages, query
     return total, pages, query.all() if page <= pages and total else []
@@ -127,7 +128,7 @@ def first(
     )
 
 
-def count(session: Session, filters: Filters) -> int:
+def count(session: Session | sa.Connection, filters: Filters) -> int:
     """How many messages match; by the counters of the topics, where they can tell."""
     if filters.names <= _OF_TOPICS | _OF_TIME:
         counted = _counted(session, filters)
@@ -142,7 +143,7 @@ def count(session: Session, filters: Filters) -> int:
     return access_path.count(session, filters)
 
 
-def _counted(session: Session, filters: Filters) -> int | None:
+def _counted(session: Session | sa.Connection, filters: Filters) -> int | None:
     """What the counters say; None where `since` or `before` cut off a part of what they count."""
     c = tables.topics.c
     query = sa.select(

@@ -2,34 +2,21 @@
 
 By time, a reader who pages towards the present misses a message that arrives late: its timestamp
 is older than the last page. By id, the order of arrival, nothing is missed.
-
-By id that takes some care. PostgreSQL gives out ids one after the other, but the transactions that
-use them commit in any order. A reader could see message 12, remember 12, and never see message 11,
-whose transaction commits a moment later. So each writer takes a lock on `messages` *before* it
-draws an id. A reader first notes the highest id that it can see, then looks who holds that lock,
-and waits until those writers have ended. Every id up to the noted one is then visible or will never
-be: whoever comes later draws a higher one. The page ends there, and a batch takes milliseconds.
-
-A standby shows no locks of its primary, so there is no telling on it who is still writing.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from datanommer.models import tables
 from datanommer.models.database.session import Session
-from datanommer.models.errors import InvalidQuery, NotSettled, OnStandby
+from datanommer.models.errors import InvalidQuery
 from datanommer.models.filtering import predicates
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.filtering.predicates import Entry
-from datanommer.models.finding import access_path, cursor, grep
-
-_PATIENCE = 10.0  # seconds; a batch is written in far less
-_PAUSE = 0.01  # seconds
+from datanommer.models.finding import access_path, arrival, cursor, grep
 
 _Entity = TypeVar("_Entity")
 
@@ -98,46 +85,6 @@ def cursor_of(message: Any, by: str) -> str:
     return str(message.id) if by == "id" else cursor.to_text((message.timestamp, message.id))
 
 
-def settled(session: Session) -> int:
-    """The id up to which no message will come to light any more; see this module's docstring.
-
-    Raises:
-        NotSettled: a writer does not end.
-        OnStandby: the database is a standby.
-    """
-    highest_id = sa.func.coalesce(sa.func.max(tables.messages.c.id), 0)
-    last, is_standby = session.execute(sa.select(highest_id, sa.func.pg_is_in_recovery())).one()
-    if is_standby:
-        raise OnStandby(
-            "On a standby, messages cannot be read in the order of their ids without missing some: "
-            "it does not show who is writing on the primary. Ask the primary, or page by time "
-            "(by='time')."
-        )
-    writers = _writers(session)
-    until = time.monotonic() + _PATIENCE
-    while writers:
-        if time.monotonic() > until:
-            raise NotSettled(
-                f"A transaction has been writing messages for over {_PATIENCE:.0f} seconds, and "
-                "until it ends, their order is open. Try again; if it stays, look for it in "
-                "pg_stat_activity (state `idle in transaction`)."
-            )
-        time.sleep(_PAUSE)
-        writers &= _writers(session)
-    return int(last)
-
-
-def _writers(session: Session) -> set[str]:
-    transactions = session.scalars(
-        sa.text(
-            "SELECT virtualtransaction FROM pg_locks WHERE mode = 'RowExclusiveLock' AND granted "
-            "AND relation = 'messages'::regclass AND pid <> pg_backend_pid() "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-    )
-    return set(transactions)
-
-
 def _by_id(
     session: Session,
     entity: type[_Entity],
@@ -147,7 +94,7 @@ def _by_id(
     *,
     descending: bool,
 ) -> list[_Entity]:
-    last = settled(session)
+    last = arrival.settled(session)
     path, is_short = access_path.choose(session, filters, measured=True)
     if is_short:
         matching = path.all(fenced=True).cte("matching").prefix_with("MATERIALIZED")

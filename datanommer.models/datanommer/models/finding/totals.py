@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from datanommer.models.tables import topics
 
 
 def totals(
-    engine: sa.Engine, *, by_topic: bool = False, category: str | None = None
+    engine: sa.Engine, *, by_topic: bool = False, categories: Sequence[str] = ()
 ) -> list[tuple[str, int]]:
     """How many messages each category (or topic) has, most numerous first, ties by name.
 
     Args:
         engine: of the database.
         by_topic: count by topic.
-        category: count only within this one.
+        categories: count only within these.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.
@@ -25,7 +27,7 @@ def totals(
     query = (
         sa.select(name, sa.cast(total, sa.BigInteger)).group_by(name).order_by(total.desc(), name)
     )
-    if category is not None:
-        query = query.where(topics.c.category == category)
+    if categories:
+        query = query.where(topics.c.category.in_(categories))
     with engine.connect() as connection:
         return [(row[0], row[1]) for row in connection.execute(query)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from datanommer.models import times
 from datanommer.models.filtering import predicates
 from datanommer.models.filtering.filters import Filters
+from datanommer.models.filtering.topic_pattern import TopicPattern
 from datanommer.models.logging_stats import message_types
 from datanommer.models.preparing import fedora_messaging
 from datanommer.models.tables import messages, topics
@@ -77,7 +78,7 @@ def check_messages(candidates: Iterable[ScriptMessage], reports: dict[str, Topic
 
 
 def stored_messages(
-    engine: sa.Engine, filters: Filters, *, topic: str | None = None
+    engine: sa.Engine, filters: Filters, *, patterns: Collection[str] = ()
 ) -> Iterator[ScriptMessage]:
     """The ``logging.stats`` messages of the archive, topic by topic, each by (timestamp, id).
 
@@ -86,7 +87,7 @@ def stored_messages(
     Args:
         engine: of the database.
         filters: which messages.
-        topic: only this topic, with or without the prefix of the bus.
+        patterns: only topics that fit one of them; see `is_script_topic`.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.
@@ -100,7 +101,7 @@ def stored_messages(
     )
     with engine.connect() as connection:
         for each in connection.scalars(sa.select(topics.c.topic).order_by(topics.c.topic)).all():
-            if is_script_topic(each, topic):
+            if is_script_topic(each, patterns):
                 rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
                     query.where(m.topic == each)
                 )
@@ -108,15 +109,16 @@ def stored_messages(
                     yield ScriptMessage(name, msg_id, timestamp, json.loads(text))
 
 
-def is_script_topic(topic: str, only: str | None = None) -> bool:
+def is_script_topic(topic: str, patterns: Collection[str] = ()) -> bool:
     """Whether a topic is one of ``logging.stats``.
 
     Args:
         topic: the full topic.
-        only: if set, it must be this topic, with or without the prefix of the bus.
+        patterns: if there are any, it must fit one, as `TopicPattern` takes them.
     """
-    name = message_types.name_of(topic)
-    return name is not None and only in (None, topic, name)
+    if message_types.name_of(topic) is None:
+        return False
+    return not patterns or any(TopicPattern(each).matches(topic) for each in patterns)
 
 
 def read_message(value: Any) -> ScriptMessage | None:

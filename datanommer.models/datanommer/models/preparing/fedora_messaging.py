@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from datanommer.models import times
-from datanommer.models.envelopes.identity import with_year
+from datanommer.models.envelopes import fields, identity
 from datanommer.models.preparing import preparation
 
 _INFO = 20  # the severity of a message that tells none, as in Python's logging
@@ -39,7 +39,25 @@ def is_line(value: Mapping[str, Any]) -> bool:
 
 def prepare(line: Mapping[str, Any]) -> preparation.Item:
     """The row or the reject of such an object; nothing is raised."""
-    return preparation.prepare(to_envelope(line), from_amqp=True)
+    envelope = to_envelope(line)
+    return preparation.prepare(envelope, from_amqp=True, sent_id=_untold_id(line, envelope["body"]))
+
+
+def sent_id(msg_id: str, headers: Mapping[str, Any], extra: Mapping[str, Any] | None) -> str:
+    """The id that a message was sent with, which others know it by.
+
+    The archive puts a year in front of an id of AMQP. An `extra` holds the id where that year is
+    not all that there is to take away.
+
+    Args:
+        msg_id, headers, extra: of the message.
+    """
+    known = (extra or {}).get("id")
+    if isinstance(known, str):
+        return known
+    # A bridge from fedmsg counts its messages, and their ids have a year of their own.
+    is_counted = "i" not in (extra or {}).get("unset", ())
+    return msg_id if is_counted else _bare_id(msg_id, headers)
 
 
 def to_envelope(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +76,7 @@ def to_envelope(line: Mapping[str, Any]) -> dict[str, Any]:
         body["timestamp"] = times.to_epoch(sent_at)
     msg_id = line.get("id")
     if isinstance(msg_id, str) and msg_id:
-        body["msg_id"] = with_year(msg_id, (sent_at or datetime.now(UTC)).year)
+        body["msg_id"] = identity.with_year(msg_id, (sent_at or datetime.now(UTC)).year)
     if sent_headers is not None:
         body["headers"] = sent_headers
     return {"topic": line["topic"], "body": body}
@@ -87,6 +105,20 @@ def from_message(
     }
 
 
+def _bare_id(msg_id: str, headers: Mapping[str, Any]) -> str:
+    bare = identity.without_year(msg_id) if _OWN_HEADERS & headers.keys() else None
+    return bare or msg_id
+
+
+def _untold_id(line: Mapping[str, Any], body: Any) -> str | None:
+    """The id of a line, where `sent_id` would not find it out."""
+    msg_id = line.get("id")
+    if not isinstance(msg_id, str) or not msg_id or _is_from_fedmsg(line):
+        return None
+    headers = fields.first_dict(body.get("headers")) or {}
+    return None if _bare_id(body["msg_id"], headers) == msg_id else msg_id
+
+
 def _is_from_fedmsg(line: Mapping[str, Any]) -> bool:
     """Whether its body is a whole body of fedmsg (source: zmq_to_amqp, fedmsg-migration-tools)."""
     body, msg_id = line["body"], line.get("id")
@@ -99,9 +131,8 @@ def _is_from_fedmsg(line: Mapping[str, Any]) -> bool:
 
 
 def _parse(text: Any) -> datetime | None:
-    """The naive datetime in UTC of an ISO 8601 text; one without a zone is in UTC."""
+    """The naive datetime in UTC of an ISO 8601 text; None for anything else."""
     try:
-        moment = datetime.fromisoformat(text)
-        return times.naive_utc(moment) if moment.tzinfo else moment
+        return times.from_text(text)
     except (TypeError, ValueError, OverflowError):
         return None

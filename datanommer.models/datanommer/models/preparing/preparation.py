@@ -1,4 +1,4 @@
-"""An envelope made ready to be stored: a row with its users and packages, or a reject."""
+"""An envelope made ready to be stored: a row with whom it concerns, or a reject."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NotStorable
-from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing import concerned
 
 log = logging.getLogger(__name__)
 
@@ -18,16 +18,19 @@ Item = Row | Reject
 
 
 def prepare(
-    envelope: Any, assigned: Mapping[str, Any] | None = None, *, from_amqp: bool = False
+    envelope: Any,
+    assigned: Mapping[str, Any] | None = None,
+    *,
+    from_amqp: bool = False,
+    sent_id: str | None = None,
 ) -> Item:
-    """The row of an envelope with its users and packages, or the reject; nothing is raised.
+    """The row of an envelope with whom it concerns, or the reject; nothing is raised.
 
     The arguments are those of `Row.from_envelope`.
     """
     try:
-        row = Row.from_envelope(envelope, assigned, from_amqp=from_amqp)
-        body = users_and_packages.body_of(envelope, row.topic)
-        row.users, row.packages = users_and_packages.extract(body)
+        row = Row.from_envelope(envelope, assigned, from_amqp=from_amqp, sent_id=sent_id)
+        concerned.tell(row, concerned.body_of(envelope, row.topic))
     except NotStorable as error:
         return Reject.of_received(envelope, error)
     except Exception as error:

@@ -146,7 +146,7 @@ def _load(key: str, location: Any) -> str:
     except Exception as error:  # those of files, and the many of requests
         raise ConfigurationError(
             f"Signatures cannot be validated: {location!r} cannot be read: {error}. "
-            f"Set {key} in the fedmsg configuration to a file in PEM form that can."
+            f"Set {key} in the fedmsg configuration to a PEM file that can be read."
         ) from error
     assert isinstance(text, str)
     return text
@@ -157,7 +157,7 @@ def _parse(what: str, location: Any, pem: str, parser: Callable[[bytes], _Parsed
         return parser(pem.encode())
     except ValueError as error:
         raise ConfigurationError(
-            f"Signatures cannot be validated: {location} holds no {what} in PEM form."
+            f"Signatures cannot be validated: {location} holds no {what} in PEM format."
         ) from error
 
 

@@ -27,7 +27,7 @@ SYSTEM_FOLDER = Path("/var/spool/datanommer")
 def folder_of(config: Mapping[str, Any]) -> Path:
     """The folder of the spool that the fedmsg configuration names.
 
-    Where it names none: /var/spool/datanommer where that can be written, else
+    Where it names none: the system's folder where that can be written, else
     ``$XDG_STATE_HOME/datanommer/spool``.
 
     Raises:
@@ -75,8 +75,8 @@ def readable(file: Path) -> Iterator[tuple[int, Received]]:
         segment = Segment.of_file(file)
         if segment is None:
             raise DatanommerError(
-                f"{file} is no file of a spool that this version of datanommer can read. Name one "
-                "that `datanommer-spool check` shows."
+                f"{file} is not a spool file that this version of datanommer can read. "
+                "`datanommer-spool check` shows those that were set aside."
             )
         for record in segment.records():
             yield record.record_id, received_of(record)

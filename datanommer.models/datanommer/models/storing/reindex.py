@@ -1,7 +1,7 @@
 """What was extracted from stored messages, extracted anew.
 
 After an upgrade of its processors, ``fedmsg.meta`` knows more messages than it did when those were
-stored. The messages themselves are not changed.
+stored. What was sent is not changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from psycopg2.extras import execute_values
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.finding import stored_rows
 from datanommer.models.finding.cursor import Cursor
-from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing import concerned
+from datanommer.models.preparing.concerned import Concerned
 from datanommer.models.storing import extractions
 from datanommer.models.storing.extractions import Stored
 from datanommer.models.storing.inserts import insert_names
@@ -77,23 +78,21 @@ def _renew(
     if not batch:
         return None
     cursor = connection.connection.cursor()
-    changed = _renew_names(cursor, batch)
+    found = {row_id: concerned.find(body) for row_id, body in _bodies(batch) if body is not None}
+    changed = _renew_names(cursor, found)
     for extraction in extractions.installed():
         changed |= extraction.renew(cursor, batch)
     return batch, changed
 
 
-def _renew_names(cursor: Any, batch: Stored) -> set[int]:
-    """Let the messages have the users and packages that ``fedmsg.meta`` knows today.
+def _renew_names(cursor: Any, found: dict[int, Concerned]) -> set[int]:
+    """Let the messages have the users and packages that are known today.
 
-    A message that no processor knows, or at which one fails, keeps those that it has.
+    A message of which nobody knows any, or at which everybody fails, keeps those that it has.
     """
-    extracted = {
-        row_id: users_and_packages.find(body) for row_id, body in _bodies(batch) if body is not None
-    }
     changes = []
-    for index, (_, table) in enumerate(_TABLES):
-        names = {row_id: both[index] for row_id, both in extracted.items()}
+    for kind, table in _TABLES:
+        names = {row_id: getattr(each, kind) for row_id, each in found.items()}
         known = {row_id: those for row_id, those in names.items() if those is not None}
         changes.append(_difference(cursor, table, known))
     for (names_table, _), (_, missing) in zip(_TABLES, changes, strict=True):
@@ -108,7 +107,7 @@ def _bodies(batch: Stored) -> Iterator[tuple[int, Any]]:
     """The ids and bodies; None for the body of columns that somebody changed beyond repair."""
     for row_id, row in batch:
         try:
-            yield row_id, users_and_packages.body_of(row.envelope(), row.topic)
+            yield row_id, concerned.body_of(row.envelope(), row.topic)
         except (AttributeError, TypeError, ValueError, RecursionError):
             yield row_id, None
 

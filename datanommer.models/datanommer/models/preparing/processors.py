@@ -1,4 +1,7 @@
-"""The users and packages that a message concerns, as the processors of `fedmsg.meta` know them."""
+"""The processors of `fedmsg.meta`, which know what the messages of each application mean.
+
+They are other people's code: whatever one does, nothing is raised.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 from datanommer.models import configuration
-from datanommer.models.envelopes.fields import storable_names
 from datanommer.models.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -57,60 +59,38 @@ def configure_from(filename: str | None) -> None:
     _config_filename = filename
 
 
-def extract(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the users and of the packages that a message concerns, sorted.
-
-    Whatever a processor does, the message does not suffer. A processor that raises finds nothing,
-    and names that cannot be stored are left out.
-
-    Args:
-        body: the body of the message, with `topic` and `msg`.
-    """
-    users, packages = find(body)
-    return users or (), packages or ()
-
-
-def find(body: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """The same as `extract`, but None where no processor knows, or the one that does fails.
+def processor_of(body: Mapping[str, Any]) -> Any:
+    """The processor of a message; None where only the default one fits, which knows nothing.
 
     Args:
         body: the body of the message, with `topic` and `msg`.
     """
     if _config is None:
         configure(_loaded())
-    processor = _processor(body)
-    if processor is None:
-        return None, None
-    # As fedmsg.meta.msg2usernames and msg2packages do, without a traceback in the log for each
-    # message that a processor fails on.
-    users = _call(processor, "usernames", body)
-    packages = _call(processor, "packages", body)
-    return (
-        None if users is None else storable_names(users),
-        None if packages is None else storable_names(packages),
-    )
-
-
-def body_of(envelope: Mapping[str, Any], topic: str) -> Mapping[str, Any]:
-    """The body of an envelope as processors expect it.
-
-    Args:
-        envelope: what was received.
-        topic: the topic that it has in the archive.
-    """
-    body: Mapping[str, Any] = envelope["body"]
-    if "headers" not in envelope:
-        return body if body.get("topic") == topic else {**body, "topic": topic}
-    # Processors look for the headers in the body, where fedmsg's consumers put them.
-    return {"headers": envelope["headers"], **body, "topic": topic}
-
-
-def _processor(body: Mapping[str, Any]) -> Any:
-    """The processor of a message; None where only the default one fits, which knows nothing."""
     topic = body.get("topic")
     if _topic_decides and isinstance(topic, str):
         return _processor_of_topic(topic)
     return _find_processor(body)
+
+
+def ask(processor: Any, method: str, body: Mapping[str, Any]) -> Any:
+    """What a processor says of a message; None where it fails.
+
+    As `fedmsg.meta` does it, without a traceback in the log for each message that a processor
+    fails on.
+
+    Args:
+        processor: the processor of the message.
+        method: such as ``usernames`` or ``subtitle``.
+        body: the body of the message.
+    """
+    try:
+        return getattr(processor, method)(body, **(_config or {}))
+    except Exception as error:  # processors are other people's code
+        log.debug(
+            "fedmsg.meta failed on %s: %s", body.get("msg_id"), type(error).__name__, exc_info=True
+        )
+        return None
 
 
 @lru_cache(maxsize=_KNOWN_TOPICS)
@@ -122,18 +102,8 @@ def _find_processor(body: Mapping[str, Any]) -> Any:
     import fedmsg.meta
     from fedmsg.meta.default import DefaultProcessor
 
-    processor = _call(fedmsg.meta, "msg2processor", body)
+    processor = ask(fedmsg.meta, "msg2processor", body)
     return None if isinstance(processor, DefaultProcessor) else processor
-
-
-def _call(target: Any, method: str, body: Mapping[str, Any]) -> Any:
-    try:
-        return getattr(target, method)(body, **(_config or {}))
-    except Exception as error:  # processors are other people's code
-        log.debug(
-            "fedmsg.meta failed on %s: %s", body.get("msg_id"), type(error).__name__, exc_info=True
-        )
-        return None
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -146,5 +116,5 @@ def _loaded() -> Mapping[str, Any]:
     try:
         return configuration.load(_config_filename)
     except ConfigurationError as error:
-        log.warning("Users and packages are extracted with the defaults of fedmsg. %s", error)
+        log.warning("The processors of fedmsg.meta run with the defaults of fedmsg. %s", error)
         return configuration.defaults()

@@ -1,4 +1,4 @@
-"""Users and packages are those that fedmsg.meta finds, however seldom it is asked."""
+"""Users and packages are those that fedmsg.meta knows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from fedmsg.meta.base import BaseProcessor
 
 from datanommer.models import configuration
-from datanommer.models.preparing import users_and_packages
+from datanommer.models.preparing import concerned, processors
 from envelopes import BODHI_MSG, BODHI_TOPIC
 
 CONFIG = {
@@ -50,7 +50,7 @@ class ByContent(Demo):
 @pytest.fixture(autouse=True)
 def _installed() -> None:
     """The processors that are installed."""
-    users_and_packages.configure(CONFIG)
+    processors.configure(CONFIG)
 
 
 @pytest.fixture
@@ -60,11 +60,11 @@ def install() -> Iterator[Install]:
 
     def install(kind: type[BaseProcessor]) -> None:
         fedmsg.meta.processors = [kind(lambda text: text, **CONFIG), *installed]
-        users_and_packages.configure(CONFIG)
+        processors.configure(CONFIG)
 
     yield install
     fedmsg.meta.processors = installed
-    users_and_packages.configure(CONFIG)
+    processors.configure(CONFIG)
 
 
 def body(topic: str, **msg: Any) -> dict[str, Any]:
@@ -86,50 +86,54 @@ BODIES = {
 }
 
 
+def found(message: dict[str, Any]) -> tuple[Any, Any]:
+    """The users and the packages of a message."""
+    users, packages, *_ = concerned.find(message)
+    return users or (), packages or ()
+
+
 @pytest.mark.parametrize("message", BODIES.values(), ids=BODIES)
 def test_the_names_are_those_that_fedmsg_meta_finds(message: dict[str, Any]) -> None:
     expected = (
         tuple(sorted(fedmsg.meta.msg2usernames(message, **CONFIG))),
         tuple(sorted(fedmsg.meta.msg2packages(message, **CONFIG))),
     )
-    assert [users_and_packages.extract(message) for _ in range(2)] == [expected] * 2
+    assert [found(message) for _ in range(2)] == [expected] * 2
 
 
 def test_the_test_would_see_names() -> None:
-    assert users_and_packages.extract(BODIES["bodhi"]) == (("ralph",), ("xmonad",))
+    assert found(BODIES["bodhi"]) == (("ralph",), ("xmonad",))
 
 
 def test_each_message_of_a_topic_has_names_of_its_own(install: Install) -> None:
     install(Demo)
     topic = "org.fedoraproject.prod.demo.hello"
-    found = [
-        users_and_packages.extract(body(topic, user=user, package="nethack")) for user in ("a", "b")
-    ]
-    assert found == [(("a",), ("nethack",)), (("b",), ("nethack",))]
+    names = [found(body(topic, user=user, package="nethack")) for user in ("a", "b")]
+    assert names == [(("a",), ("nethack",)), (("b",), ("nethack",))]
 
 
 def test_a_processor_that_reads_the_content_is_asked_for_every_message(install: Install) -> None:
     install(ByContent)
     topic = "org.example.dev.demo.hello"
-    found = [
-        users_and_packages.extract(body(topic, mine=mine, user="ralph", package="nethack"))
+    names = [
+        found(body(topic, mine=mine, user="ralph", package="nethack"))
         for mine in (False, True, False)
     ]
-    assert found == [((), ()), (("ralph",), ("nethack",)), ((), ())]
+    assert names == [((), ()), (("ralph",), ("nethack",)), ((), ())]
 
 
 def test_a_processor_that_fails_on_a_message_finds_nobody_and_keeps_quiet(
     install: Install, caplog: pytest.LogCaptureFixture
 ) -> None:
     install(Demo)
-    found = users_and_packages.extract(body("org.fedoraproject.prod.demo.hello", package="nethack"))
-    assert found == ((), ("nethack",))
+    names = found(body("org.fedoraproject.prod.demo.hello", package="nethack"))
+    assert names == ((), ("nethack",))
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
 @pytest.mark.parametrize("topic", [None, 5, ["a"]])
 def test_a_body_whose_topic_is_no_text_concerns_nobody(topic: Any) -> None:
-    assert users_and_packages.extract(body(topic)) == ((), ())
+    assert found(body(topic)) == ((), ())
 
 
 class TestWithoutAConfiguration:
@@ -145,8 +149,8 @@ class TestWithoutAConfiguration:
 
     def extract(self, folder: Path) -> subprocess.CompletedProcess[str]:
         code = (
-            "from datanommer.models.envelopes import users_and_packages\n"
-            f"print(users_and_packages.extract({self.MAIL!r}))"
+            "from datanommer.models.preparing import concerned, processors\n"
+            f"print(concerned.find({self.MAIL!r})[:2])"
         )
         environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
         return subprocess.run(

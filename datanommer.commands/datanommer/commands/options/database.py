@@ -1,0 +1,156 @@
+"""Where the database is: the options that lead to it, and the engine that they lead to."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datanommer.commands.interruption import cancel_at_end
+from datanommer.commands.options.values import Filled
+from datanommer.commands.output import progress
+from datanommer.models.configuration import URL_VARIABLE
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_version_option = click.version_option(
+    package_name="datanommer.commands", message="%(prog)s %(version)s"
+)
+
+
+def _or_that_of_the_group(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """The value of an option, or else the one that stands before the name of the sub-command."""
+    key = f"{__name__}.{param.name}"  # all contexts of one command line share their `meta`
+    if value is None:
+        return ctx.meta.get(key)
+    if key in ctx.meta:
+        raise click.UsageError(
+            f"{param.opts[0]} is given twice: before the name of a sub-command, and after it.", ctx
+        )
+    ctx.meta[key] = value
+    return value
+
+
+class _File(click.Path):
+    """A file that is there. For Tab, one that is not names a database that cannot be asked."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if ctx is not None and ctx.resilient_parsing:
+            return value
+        return super().convert(value, param, ctx)
+
+
+_url_option = functools.partial(
+    click.option,
+    "--url",
+    # The models refuse one that is not UTF-8, and do not show it: it may hold a password.
+    type=Filled(),
+    metavar="URL",
+    callback=_or_that_of_the_group,
+    help="The database: postgresql://user@host/name, or embedded:///folder. Without it, the first "
+    f"of: --config-filename, {URL_VARIABLE}, the fedmsg configuration, the embedded server in "
+    "~/.local/share/datanommer.",
+)
+_config_filename_option = functools.partial(
+    click.option,
+    "--config-filename",
+    type=_File(),
+    metavar="FILE",
+    callback=_or_that_of_the_group,
+    help="The one fedmsg configuration file to read, instead of /etc/fedmsg.d and the rest.",
+)
+
+
+def database_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--url``, ``--config-filename`` and ``--version``."""
+    return _with_options(function, "url", "config_filename")
+
+
+def configuration_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that needs no database, and so takes ``--url`` for nothing."""
+    return _with_options(function, "config_filename")
+
+
+def group_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a group of commands, which hands the values on to its sub-command."""
+    return _with_options(function)
+
+
+def _with_options(function: Callable[..., Any], *arguments: str) -> Callable[..., Any]:
+    """Give a function the options, and those of their values that are arguments of it."""
+    function = _version_option(function)
+    function = _config_filename_option(expose_value="config_filename" in arguments)(function)
+    return _url_option(expose_value="url" in arguments)(function)
+
+
+def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `database_options`, and run it with the engine they lead to."""
+    return _connected(function)
+
+
+def with_database_to_change(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same as `with_database` for a command that changes something, so not on a standby."""
+    return _connected(function, for_writing=True)
+
+
+def with_database_to_fill(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same as `with_database_to_change`; it makes the embedded server if there is none."""
+    return _connected(function, for_writing=True, create=True)
+
+
+def _connected(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
+    @database_options
+    @functools.wraps(function)
+    def connected(url: str | None, config_filename: str | None, **rest: Any) -> Any:
+        with progress.shown(lambda: "waiting for the database"):
+            engine = connect(url, config_filename, **options)
+            return function(engine=engine, **rest)
+
+    return connected
+
+
+def connect(
+    url: str | None,
+    config_filename: str | None,
+    *,
+    for_writing: bool = False,
+    create: bool = False,
+) -> sa.Engine:
+    """The engine of the database that the options lead to.
+
+    Args:
+        url: ``--url``.
+        config_filename: ``--config-filename``.
+        for_writing: whether the command changes something.
+        create: whether to make the embedded server if there is none.
+
+    Raises:
+        DatanommerError: there is no database, it does not answer, it is not at head, or it is a
+            standby and the command changes something.
+    """
+    from datanommer.models.database import engine as engines
+    from datanommer.models.database import location, migrations
+    from datanommer.models.preparing import processors
+
+    _log_to_stderr()
+    database = location.locate(url, config_filename=config_filename)
+    if database.is_default:
+        click.echo(f"Using the embedded database {location.describe(database.url)}.", err=True)
+    engine = engines.create_engine(database.url, settings=engines.COMMAND_TIMEOUTS, create=create)
+    cancel_at_end(engine)
+    migrations.require_head(engine, for_writing=for_writing)
+    processors.configure_from(config_filename)
+    return engine
+
+
+def _log_to_stderr() -> None:
+    """Show the log of datanommer on standard error, but not that of fedmsg and its processors."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("datanommer").addHandler(logging.StreamHandler())
