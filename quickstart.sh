@@ -268,6 +268,7 @@ log_a_line
 
 say "What the archive says"
 run datanommer-stats --topic
+run datanommer-grep -n 5
 run datanommer-latest --category bodhi
 run datanommer-latest --category bodhi --timesince --human
 

@@ -142,6 +142,7 @@ class TestOptions:
         for words in (
             ["dump", "--since", "2013", "--since", "2014"],
             ["dump", "--url", database, "--url", "postgresql:///other"],
+            ["grep", "-n", "1", "--limit", "2"],
             ["--url", database, "--url", "postgresql:///other", "stats"],
             ["rejected", "list", "--kind", "invalid", "--kind", "classic"],
             ["stats", "--format", "csv", "--format", "tsv"],
@@ -154,7 +155,7 @@ class TestOptions:
         for category in ("a", "b", "c"):
             add(envelope(f"org.example.dev.{category}.d", msg=category))
         options = ["--url", bound, "--category", "a", "--category", "b"]
-        for words in (["dump"],):
+        for words in (["dump"], ["grep", "--format", "json"]):
             found = json.loads(run("datanommer", *words, *options).stdout)
             assert [each["msg"] for each in found] == ["a", "b"]
         assert len(run("datanommer-stats", *options).stdout.splitlines()) == 2

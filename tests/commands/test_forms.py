@@ -15,6 +15,8 @@ from shell import Run
 from syncs import Script, moment
 
 COMMANDS = {
+    "grep": ["topic", "msg", "users"],
+    "show 2013-1": ["topic", "msg", "users"],
     "latest --category bodhi": ["topic", "msg", "users"],
     "dump": ["topic", "msg", "users"],
     "stats": ["category", "messages"],
@@ -76,7 +78,7 @@ def test_people_see_characters_as_they_are(full: str, run: Run, command: str) ->
     for form in forms:
         shown = printed(run, full, command, form, COMMANDS[command])
         assert "\\u" not in shown
-        if command.split(maxsplit=1)[0] in {"dump", "runs", "latest"}:
+        if command.split(maxsplit=1)[0] in {"grep", "show", "dump", "runs", "latest"}:
             assert "wörld" in shown
 
 

@@ -17,7 +17,10 @@ from shell import script
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
+        (["grep", "--count", "--contains", "x"], "counting, 2 s"),
+        (["grep", "--count", "--field", "a=1"], "0 found, 2 s"),
         (["latest"], "waiting for the database, 2 s"),
+        (["grep"], "0 lines, 2 s"),
         (["dump"], "0 MB, 2 s"),
         (["dump", "--format", "csv"], "1 lines, 2 s"),
     ],
@@ -39,3 +42,15 @@ def test_a_terminal_shows_how_far_it_is(bound: str, words: list[str], shown: str
     said = os.read(leader, 1000).decode()
     assert said.endswith("\r\x1b[K")
     os.close(leader)
+
+
+def test_nothing_is_said_elsewhere(bound: str) -> None:
+    with psycopg2.connect(bound) as other:
+        other.cursor().execute("LOCK TABLE messages")
+        command = [script("datanommer-grep"), "--url", bound]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)
+            other.rollback()
+            assert process.stderr
+            assert process.stderr.read() == ""

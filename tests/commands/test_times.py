@@ -7,6 +7,8 @@ from datetime import datetime
 import pytest
 
 from datanommer.commands.options.times import parse
+from datanommer.models import add_all
+from envelopes import envelope
 from shell import Run
 
 NOW = datetime(2023, 11, 30, 12, 34, 56, 789)  # noqa: DTZ001  naive UTC, as in the API
@@ -58,3 +60,38 @@ def test_what_means_none_is_a_usage_error(run: Run, text: str) -> None:
     result = run("datanommer-dump", "--since", text)
     assert (result.returncode, result.stdout) == (2, "")
     assert f"{text!r} is not a time. Write it like 2013-02-18," in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("window", "found"),
+    [
+        ("--since 2013-02-18 --before 2013-02-18", [0, 1, 2, 3]),
+        ("--since 2013-W08 --before 2013-W08", [0, 1, 2, 3, 4]),
+        ("--since 2013-02 --before 2013-02", [0, 1, 2, 3, 4]),
+        ("--since 2013-02-18T05:55 --before 2013-02-18T05:55", [1, 2]),
+        ("--since 2013-02-18T05:55:18 --before 2013-02-18T05:55:18", [1, 2]),
+        ("--since 1361166918.5 --before 1361166918.5", [2]),
+    ],
+)
+def test_before_includes_all_of_its_span(
+    archive: str, run: Run, window: str, found: list[int]
+) -> None:
+    day = MOMENT // 86400 * 86400
+    moments = [day, MOMENT, MOMENT + 0.5, day + 86399.999999, day + 86400, day + 20 * 86400]
+    add_all([envelope(msg=n, timestamp=moment) for n, moment in enumerate(moments)])
+    shown = run("datanommer-grep", "--url", archive, "--fields", "msg", *window.split())
+    assert list(map(int, shown.stdout.split())) == found
+
+
+def test_what_is_printed_can_be_given_back(archive: str, run: Run) -> None:
+    add_all([envelope(msg=n, timestamp=MOMENT + n + 0.25) for n in range(3)])
+    options = ["--url", archive, "--topic", "demo.hello"]
+    texts = [
+        run("datanommer-latest", *options, "--timestamp").stdout.strip("[]\n"),
+        run("datanommer-latest", *options, "--timestamp", "--human").stdout.strip('["]\n'),
+        run("datanommer-grep", *options, "--fields", "time").stdout.split()[-1],
+        run("datanommer-grep", *options).stdout.splitlines()[-1].split()[0],
+    ]
+    for text in texts:
+        window = ["--since", text, "--before", text, "--fields", "msg"]
+        assert run("datanommer-grep", *options, *window).stdout == "2\n"

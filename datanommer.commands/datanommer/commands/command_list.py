@@ -6,6 +6,8 @@ setup.py runs this file alone, to define a console script for each, so it must n
 #: By what they are for.
 GROUPS = {
     "Ask": {
+        "grep": "Find messages, and print a line for each, the newest last.",
+        "show": "Print whole messages, by their ids.",
         "latest": "Print the newest message, however old it is, as a list with one element.",
         "stats": "Count the messages by category or topic, most numerous first.",
         "dump": "Dump the messages as JSON, oldest first.",

@@ -33,6 +33,7 @@ SIGNED_TOPIC = "org.example.dev.signed.hello"
 #: What is read, in the words of the shell; VERIFIER stands for a configuration.
 READING = [
     *("latest", "latest --overall --timestamp", f"latest --topic {BODHI_TOPIC}"),
+    *("grep", "grep --user ralph --format json", "grep --count --topic bodhi.#", "show 1"),
     *("stats", "stats --topic --category bodhi"),
     *("dump", "dump --format ndjson --since 2021-07-20 --category logging"),
     *("rejected list", "rejected show 1", "rejected export"),
@@ -175,6 +176,12 @@ def test_a_program_that_makes_sure_of_the_tables_may_name_a_standby(
     finally:
         m.session.remove()
         bound_engine().dispose()
+
+
+def test_messages_cannot_be_followed_there(standby: Standby, name: str, run: Run) -> None:
+    result = run("datanommer-grep", "--url", standby.own_url(name), "--follow")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "Ask the primary" in result.stderr
 
 
 def test_pages_by_id_are_refused_with_advice(primary: Primary, standby: Standby, name: str) -> None:

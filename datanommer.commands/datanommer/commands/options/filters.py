@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class _FieldValueType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A value inside the content of a message."""
+
+    name = "field"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from datanommer.models.errors import InvalidQuery
+        from datanommer.models.filtering.content import FieldValue
+
+        try:
+            return FieldValue.parse(Text().convert(value, param, ctx))
+        except InvalidQuery as error:
+            self.fail(str(error), param, ctx)
+
+
 def _option(name: str, filter_: str, metavar: str, text: str, **more: Any) -> Option:
     options = {"type": Text(), **more}
     return click.option(name, filter_, multiple=True, metavar=metavar, help=text, **options)
@@ -34,6 +49,42 @@ topic_option = _option(
 category_option = _option(
     "--category", "categories", "CATEGORY", "Only messages of this category, such as bodhi."
 )
+_user_option = _option("--user", "users", "NAME", "Only messages that concern this user.")
+_package_option = _option(
+    "--package", "packages", "NAME", "Only messages that concern this package."
+)
+_contains_option = _option(
+    "--contains",
+    "contains",
+    "TEXT",
+    "Only messages with this text somewhere in their content. Case-sensitive.",
+)
+_field_option = _option(
+    "--field",
+    "field_values",
+    "PATH=VALUE",
+    "Only messages with this value inside their content, such as build.state=1. Each message that "
+    "passes the other filters has to be read for it. Values of different paths must all fit.",
+    type=_FieldValueType(),
+)
+_not_options = [
+    _option(f"--not-{name}", f"not_{names}", metavar, f"No messages {text}.")
+    for name, names, metavar, text in (
+        ("topic", "topics", "TOPIC", "of this topic or pattern"),
+        ("category", "categories", "CATEGORY", "of this category"),
+        ("user", "users", "NAME", "that concern this user"),
+        ("package", "packages", "NAME", "that concern this package"),
+        ("contains", "contains", "TEXT", "with this text in their content"),
+    )
+]
+_more_options = [
+    category_option,
+    _user_option,
+    _package_option,
+    _contains_option,
+    _field_option,
+    *_not_options,
+]
 _time_options = time_options("messages sent")
 
 
@@ -43,6 +94,11 @@ def with_filters(function: Callable[..., Any]) -> Callable[..., Any]:
     Topics are as they were typed; see `resolve`.
     """
     return _filtered(function, [_time_options, topic_option, category_option])
+
+
+def with_all_filters(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with an option for each filter that there is."""
+    return _filtered(function, [_time_options, topic_option, *_more_options])
 
 
 def resolve(engine: sa.Engine, filters: Filters) -> Filters:
