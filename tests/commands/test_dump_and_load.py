@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import pty
@@ -193,7 +194,7 @@ class TestDump:
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("form", ["json", "ndjson"])
+    @pytest.mark.parametrize("form", ["json", "ndjson", "csv", "tsv"])
     def test_a_dump_of_a_loaded_dump_is_the_same_to_the_byte(
         self, full: str, second_database: str, run: Run, tmp_path: Path, form: str
     ) -> None:
@@ -222,6 +223,19 @@ class TestLoad:
         dump = run("datanommer-dump", "--url", full).stdout
         result = run("datanommer-load", "--url", full, input=dump)
         assert result.stdout == f"stored 0, duplicates {len(HARD)}, rejected 0\n"
+
+    def test_a_dump_may_be_packed(self, full: str, run: Run, tmp_path: Path) -> None:
+        dump = run("datanommer-dump", "--url", full).stdout
+        file = tmp_path / "dump.json.gz"
+        file.write_bytes(gzip.compress(dump.encode()))
+        expected = f"stored 0, duplicates {len(HARD)}, rejected 0\n"
+        assert run("datanommer-load", "--url", full, str(file)).stdout == expected
+        with file.open("rb") as packed:
+            assert run("datanommer-load", "--url", full, stdin=packed).stdout == expected
+        file.write_bytes(file.read_bytes()[:-20])
+        result = run("datanommer-load", "--url", full, str(file))
+        assert result.returncode == 1
+        assert "cannot be read (Compressed file ended before" in result.stderr
 
     def test_says_that_it_reads_from_the_terminal(self, archive: str) -> None:
         leader, follower = pty.openpty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -63,8 +64,11 @@ def folder(bound: str, tmp_path: Path, run: Run) -> Iterator[Path]:
     add({"topic": "org.example.dev.demo.hello", "body": "no message"})
     execute(bound, "UPDATE rejected SET id = 678")
     dump = run("datanommer-dump", "--url", bound).stdout
-    for name in ("datanommer-dump.json", "messages.json", "2013-02.json", "2013-03.json"):
+    for name in ("datanommer-dump.json", "messages.json"):
         (tmp_path / name).write_text(dump)
+    table = run("datanommer-dump", "--url", bound, "--format", "csv").stdout
+    for name, text in (("2013-02.json.gz", dump), ("2013-03.csv.gz", table)):
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()))
     (tmp_path / "fedmsg.d").mkdir()
     config = Authority(tmp_path).config
     (tmp_path / "fedmsg.d" / "test.py").write_text(f"config = {config!r}\n")

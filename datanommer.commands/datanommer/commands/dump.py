@@ -29,7 +29,7 @@ _EMPTY_LIST = "[\n]\n"
     cls=Command,
     examples=[
         "datanommer-dump > datanommer-dump.json",
-        "datanommer-dump --since 2013-02 --before 2013-02 --format ndjson > 2013-02.json",
+        "datanommer-dump --since 2013-02 --before 2013-02 --format ndjson | gzip > 2013-02.json.gz",
     ],
 )
 @with_filters

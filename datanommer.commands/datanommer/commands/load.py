@@ -31,7 +31,7 @@ _BATCH_SIZE = 2000
     cls=Command,
     examples=[
         "datanommer-load datanommer-dump.json",
-        "datanommer-load 2013-02.json 2013-03.json",
+        "datanommer-load 2013-02.json.gz 2013-03.csv.gz",
     ],
 )
 @click.argument("files", nargs=-1, type=InputFile(), metavar="[FILE]...")
@@ -39,8 +39,10 @@ _BATCH_SIZE = 2000
 def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     """Load messages from files, or from standard input.
 
-    Reads JSON, as one list or one object after the other: the output of datanommer-dump, envelopes
-    ({"topic": ..., "body": ...}), and the lines of fedora-messaging publish and record.
+    Reads JSON, as one list or one object after the other: the output of datanommer-dump, answers of
+    datagrepper, envelopes ({"topic": ..., "body": ...}), and the lines of fedora-messaging publish
+    and record. Reads CSV and TSV with the columns topic and msg: those of datanommer-dump, or of
+    Fedora's daily dumps. Any of them may be packed by gzip.
     Messages that are in the database already count as duplicates, so a load can be repeated.
     """
     inputs = files or (InputFile().convert("-", None, None),)

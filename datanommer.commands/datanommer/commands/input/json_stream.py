@@ -3,6 +3,9 @@
 The standard library's decoder reads them, because it alone keeps numbers as they are (integers of
 any size, floats to the last digit) at the speed of C. The loop around it only finds the start of
 the next value.
+
+An answer of datagrepper, ``{"count": 2, ..., "raw_messages": [...]}``, may be hundreds of MB long.
+So its messages are read one at a time, too.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datanommer.commands.input.unreadable import READ_ERRORS, Damaged, Unreadable
+from datanommer.models.preparing import archive_copy
 
 _BETWEEN = re.compile(r"[\s,]*")
 # The most characters before the end of the text at which the decoder reports a cut-off literal.
@@ -23,9 +27,21 @@ _LONGEST_LITERAL = len("-Infinity")
 # literal.
 _TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+["\\]?|[\[{]|[\]}]|[^\s,:"\[\]{}]+')
 
+_MESSAGES = "raw_messages"
+# How an answer of datagrepper begins, as far as the text goes.
+_BEGINNING = re.compile(rf'\{{\s*(?:"(?:arguments|count|pages|total|{_MESSAGES})"|(?:"[a-z_]*)?\Z)')
+_KEY = re.compile(r'\s*[{,]\s*"((?:[^"\\]|\\.)*)"\s*:\s*')
+_START_OF_MESSAGES = re.compile(rf'\s*[{{,]\s*"{_MESSAGES}"\s*:\s*\[')
+_END = re.compile(r"\s*\}")
+# What stands before its messages, or after them, is shorter: it comes from a URL.
+_LONGEST_FRAME = 64 * 1024
+
 
 def read_values(pieces: Iterator[bytes], name: str) -> Iterator[Any]:
     """The values of a stream, or the elements of its outermost list; memory holds one at a time.
+
+    The messages of an answer of datagrepper become records. If it does not begin as datagrepper
+    writes it, memory holds all of it.
 
     Args:
         pieces: JSON in UTF-8, cut anywhere.
@@ -42,12 +58,18 @@ def read_values(pieces: Iterator[bytes], name: str) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads values.
+
+    Attributes:
+        inside: what is open around the next value: "list", "page" (an answer's messages), or both.
+    """
+
     pieces: Iterator[bytes]
     name: str
     text: str = ""
     index: int = 0
     line: int = 1
-    in_list: bool = False
+    inside: list[str] = field(default_factory=list)
     at_end: bool = False
     decode: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8-sig")().decode)
     decode_value: Any = field(default_factory=lambda: json.JSONDecoder().raw_decode)
@@ -65,7 +87,12 @@ class _Reader:
                     self._read_more()  # the number may continue
                     continue
                 self._move_to(end)
-                yield value
+                if "page" in self.inside:
+                    yield _record(value)
+                elif isinstance(value, dict) and isinstance(value.get(_MESSAGES), list):
+                    yield from map(_record, value[_MESSAGES])
+                else:
+                    yield value
 
     def _find_next(self) -> bool:
         """Move to the start of the next value; False if there is none."""
@@ -77,17 +104,50 @@ class _Reader:
                 self._read_more()
                 continue
             first = self.text[self.index]
-            if first == "[" and not self.in_list:
-                self.in_list = True
+            if first == "[" and not self.inside:
+                self.inside.append("list")
                 self._move_to(self.index + 1)
-            elif first == "]" and self.in_list:
-                self.in_list = False
+            elif first == "]" and self.inside:
                 self._move_to(self.index + 1)
-            else:
+                if self.inside.pop() == "page":
+                    self._leave_page()
+            elif first != "{" or "page" in self.inside or not self._enter_page():
                 return True
-        if self.in_list:
+        if self.inside:
             raise Damaged(self.name, self.line, "the list is cut off: it has no end")
         return False
+
+    def _enter_page(self) -> bool:
+        """Move to the messages of an answer of datagrepper; False if none begins here."""
+        while _BEGINNING.match(self.text, self.index):
+            start = _START_OF_MESSAGES.match(self.text, self._skip_keys())
+            if start:
+                self._move_to(start.end())
+                self.inside.append("page")
+                return True
+            if self.at_end or len(self.text) - self.index > _LONGEST_FRAME:
+                break
+            self._read_more()
+        return False
+
+    def _leave_page(self) -> None:
+        """Move to the end of an answer of datagrepper, from the end of its messages."""
+        while not (end := _END.match(self.text, self._skip_keys())):
+            if self.at_end or len(self.text) - self.index > _LONGEST_FRAME:
+                reason = "the answer of datagrepper is cut off: it has no end"
+                raise Damaged(self.name, self.line, reason)
+            self._read_more()
+        self._move_to(end.end())
+
+    def _skip_keys(self) -> int:
+        """The index behind the keys that come next, but for the messages, and their values."""
+        index = self.index
+        while (key := _KEY.match(self.text, index)) and key[1] != _MESSAGES:
+            try:
+                _, index = self.decode_value(self.text, key.end())
+            except (RecursionError, ValueError):
+                break  # it may continue
+        return index
 
     def _move_to(self, index: int) -> None:
         self.line += self.text.count("\n", self.index, index)
@@ -139,7 +199,7 @@ class _Reader:
             for token in _TOKEN.finditer(self.text, self.index + scanned):
                 first = token[0][0]
                 if first in "[{":
-                    if depth and not self.in_list and self.text[token.start() - 1] == "\n":
+                    if depth and not self.inside and self.text[token.start() - 1] == "\n":
                         return token.start()
                     depth += 1
                 elif first in "]}":
@@ -151,7 +211,11 @@ class _Reader:
                 scanned = token.end() - self.index
             if not self.at_end:
                 self._read_more()
-            elif self.in_list:
+            elif self.inside:
                 raise Damaged(self.name, self.line, "cut off in the middle of a message")
             else:
                 return len(self.text)
+
+
+def _record(message: Any) -> Any:
+    return archive_copy.to_record(message) if isinstance(message, dict) else message

@@ -1,25 +1,32 @@
-"""The messages of a file of JSON."""
+"""The messages of a file, whatever form it has: its first bytes tell."""
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from io import BufferedReader
 from typing import Any
 
-from datanommer.commands.input import json_stream
-from datanommer.commands.input.unreadable import Damaged, NoMessages
+from datanommer.commands.input import csv_stream, json_stream
+from datanommer.commands.input.unreadable import READ_ERRORS, Damaged, NoMessages
 from datanommer.models.exchange import record
 
 _CHUNK = 1024 * 1024
+_GZIP = b"\x1f\x8b"
+_JSON = (b"{", b"[")
+# No header of CSV is as long.
+_LONGEST_HEADER = 64 * 1024
 
 
 def read(file: BufferedReader, progress: Callable[[int], object] = lambda _: None) -> Iterator[Any]:
     """The messages of a file, one at a time.
 
     Args:
-        file: JSON.
+        file: JSON, CSV or TSV, maybe packed by gzip.
         progress: called with the number of bytes of each read.
 
     Returns:
@@ -46,8 +53,23 @@ def read(file: BufferedReader, progress: Callable[[int], object] = lambda _: Non
 
 
 def _values(file: BufferedReader, progress: Callable[[int], object]) -> Iterator[Any]:
-    stream = io.BufferedReader(_Watched(file, progress), _CHUNK)
-    return json_stream.read_values(iter(partial(stream.read1, _CHUNK), b""), file.name)
+    try:
+        stream = _unpacked(io.BufferedReader(_Watched(file, progress), _CHUNK))
+        start = stream.peek(1).removeprefix(codecs.BOM_UTF8).lstrip()
+        first = stream.readline(_LONGEST_HEADER) if start and start[:1] not in _JSON else b""
+    except READ_ERRORS as error:
+        raise Damaged.by(error, file.name, 1) from None
+    if header := csv_stream.Header.of(first):
+        return csv_stream.read_rows(stream, file.name, header)
+    pieces = iter(partial(stream.read1, _CHUNK), b"")
+    return json_stream.read_values(itertools.chain([first] if first else [], pieces), file.name)
+
+
+def _unpacked(stream: io.BufferedReader) -> Any:
+    """The stream, or what is packed in it; it has `peek`, `read1` and `readline`."""
+    if stream.peek(len(_GZIP)).startswith(_GZIP):
+        return gzip.GzipFile(fileobj=stream, mode="rb")
+    return stream
 
 
 class _Watched(io.RawIOBase):

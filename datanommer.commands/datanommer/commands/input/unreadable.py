@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Self
 
 from datanommer.models.errors import DatanommerError
 
-#: What a file raises that cannot be read.
-READ_ERRORS = (OSError,)
+#: What a file raises that cannot be read, or that is packed and damaged.
+READ_ERRORS = (EOFError, OSError, zlib.error)
 
 _FORMS = (
-    "datanommer-load reads JSON: what datanommer-dump writes, envelopes, lines of fedora-messaging."
+    "datanommer-load reads JSON (what datanommer-dump writes, answers of datagrepper, envelopes, "
+    "lines of fedora-messaging). It also reads CSV and TSV with the columns topic and msg (what "
+    "datanommer-dump writes, Fedora's daily dumps). All of them may be packed by gzip."
 )
 
 

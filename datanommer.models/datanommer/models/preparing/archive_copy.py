@@ -1,6 +1,6 @@
 """A message as another archive gives it: the columns of its table, and not what was sent.
 
-So does a datagrepper, the HTTP interface of an archive.
+So does a datagrepper, the HTTP interface of an archive, and so does a table written as CSV.
 `restored` undoes that, as far as the columns tell; docs/what-is-stored.rst says what stays
 different.
 """
@@ -22,6 +22,18 @@ _NAMES = ("users", "packages")
 # What the newer line has for `username`.
 _AGENT = "agent_name"
 _ADDED_KEYS = (*_MARKS, *_NAMES, _AGENT, "category", "id")
+
+
+def to_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a message, for `datanommer.models.exchange.record.parse`.
+
+    Args:
+        message: its columns by their names, such as one of a datagrepper's ``raw_messages``. The
+            names of users and packages are taken as they are.
+    """
+    body = restored({**dict.fromkeys(_MARKS), **message})
+    names = {name: message[name] for name in _NAMES if name in message}
+    return {**body, **names}
 
 
 def restored(message: dict[str, Any]) -> dict[str, Any]:
