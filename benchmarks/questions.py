@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from benchmarks.generator import CATEGORIES
 from benchmarks.measure import Figure, alternate, run, seconds
 from benchmarks.setting import Setting, bound
+from datanommer.models.counting.activity import count_by
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.finding import latest
-from datanommer.models.finding.totals import totals
 
 _REPEATED = 50
 _MOST_START_ROUNDS = 15
@@ -46,10 +46,10 @@ def latest_and_stats(setting: Setting) -> Iterator[Figure]:
             "latest, of an absent topic": lambda: latest.newest(
                 engine, Filters(topics=("org.example.none",))
             ),
-            "stats, by category": lambda: totals(engine),
-            "stats, by topic": lambda: totals(engine, by_topic=True),
-            "stats, by topic of a category": lambda: totals(
-                engine, by_topic=True, categories=(choice.choice(categories),)
+            "stats, by category": lambda: count_by(engine, "category", Filters()),
+            "stats, by topic": lambda: count_by(engine, "topic", Filters()),
+            "stats, by topic of a category": lambda: count_by(
+                engine, "topic", Filters(categories=(choice.choice(categories),))
             ),
             _PEER: lambda: connection.execute(
                 _LOOK_UP, {"category": choice.choice(categories)}

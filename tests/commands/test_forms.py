@@ -19,8 +19,8 @@ COMMANDS = {
     "show 2013-1": ["topic", "msg", "users"],
     "latest --category bodhi": ["topic", "msg", "users"],
     "dump": ["topic", "msg", "users"],
-    "stats": ["category", "messages"],
-    "stats --topic": ["topic", "messages"],
+    "stats": ["category", "messages", "first_seen", "last_seen"],
+    "stats --topic": ["category", "topic", "messages"],
     "runs": ["run_id", "host", "started", "state", "hosts"],
     "rejected list": ["id", "kind", "seen", "reason"],
 }

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from datanommer.models import add_all
+from datanommer.models.counting.activity import KEYS
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
-from shell import Run
+from shell import Run, on_a_terminal
 
 MOMENT = 1361166918  # 2013-02-18 05:55:18 UTC
 NEW = "org.example.dev.bodhi.update.new"
@@ -187,3 +188,117 @@ class TestStats:
         add_all([envelope("org.example.dev.demo.\x1b[2J\n\xe9")])
         shown = run("datanommer-stats", "--url", archive, "--topic").stdout
         assert shown == "org.example.dev.demo.\\x1b[2J\\n\xe9 has 1 entries\n"
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (
+                ["--topic", "org.example.*.wiki.#"],
+                (
+                    "org.example.dev.wiki.article.edit has 2 entries\n"
+                    "org.example.dev.wiki.upload.complete has 1 entries\n"
+                ),
+            ),
+            (["--topic", "org.example.*.wiki.#", "--by", "category"], "wiki has 3 entries\n"),
+            (["--topic", "--topic", "bodhi.update.new"], f"{NEW} has 1 entries\n"),
+            (["--category", "bodhi", "--topic", "-n", "1"], f"{NEW} has 1 entries\n"),
+            (
+                ["--not-category", "wiki", "--since", "2013", "-n", "1"],
+                "bodhi has 2 entries\n",
+            ),
+            (["--field", "agent=ralph"], "bodhi has 1 entries\n"),
+            (["--contains", "karma", "--by", "topic"], f"{BODHI_TOPIC} has 1 entries\n"),
+            (["--by", "user"], "ralph has 1 entries\n"),
+            (["--by", "package", "--user", "ralph"], "xmonad has 1 entries\n"),
+        ],
+    )
+    def test_takes_the_filters_of_grep(
+        self, full: str, run: Run, options: list[str], expected: str
+    ) -> None:
+        result = run("datanommer-stats", "--url", full, *options)
+        assert (result.stdout, result.stderr) == (expected, "")
+
+    @pytest.mark.parametrize(
+        ("options", "lines"),
+        [
+            (["--by", "hour", "--since", "2013-02-18", "-n", "1"], ["2013-02-18T05Z  4"]),
+            (
+                ["--by", "day", "--since", "2013-02-17", "--before", "2013-02-19"],
+                ["2013-02-17  0", "2013-02-18  4", "2013-02-19  0"],
+            ),
+            (
+                ["--by", "week", "--since", "2013-W07", "--before", "2013-W08"],
+                ["2013-W07  0", "2013-W08  4"],
+            ),
+            (
+                ["--by", "month", "--category", "wiki", "--before", "2004-04"],
+                [
+                    *("2003-02  1", *(f"2003-{month:02}  0" for month in range(3, 13))),
+                    *("2004-01  0", "2004-02  2", "2004-03  0", "2004-04  0"),
+                ],
+            ),
+            (["--by", "day", "--category", "none"], []),
+        ],
+    )
+    def test_counts_by_time(
+        self, full: str, run: Run, options: list[str], lines: list[str]
+    ) -> None:
+        assert run("datanommer-stats", "--url", full, *options).stdout.splitlines() == lines
+
+    @pytest.mark.parametrize("span", ["hour", "day", "week", "month"])
+    def test_a_time_that_it_prints_can_be_asked_for(self, full: str, run: Run, span: str) -> None:
+        command = ("datanommer-stats", "--url", full, "--by", span)
+        (line,) = run(*command, "-n", "1", "--since", "2013").stdout.splitlines()
+        time_, number = line.split()
+        asked = run(*command, "--since", time_, "--before", time_).stdout
+        assert asked.split() == [time_, number] == [time_, "4"]
+
+    def test_says_until_now_whether_messages_still_come(self, archive: str, run: Run) -> None:
+        add_all([envelope(timestamp=time.time() - 3 * 86400)])
+        shown = run("datanommer-stats", "--url", archive, "--by", "day", "--since", "-5d").stdout
+        numbers = [line.split()[1] for line in shown.splitlines()]
+        assert numbers == ["0", "0", "1", "0", "0", "0"]
+
+    def test_draws_a_bar_for_each_time_on_a_terminal(self, full: str) -> None:
+        options = ("--by", "month", "--since", "2004-02", "--before", "2004-03")
+        lines = on_a_terminal("datanommer-stats", "--url", full, *options, NO_COLOR="1")
+        assert lines == f"2004-02  2  {'█' * 68}\n2004-03  0\n"
+        coloured = on_a_terminal("datanommer-stats", "--url", full, *options)
+        assert f"\x1b[36m{'█' * 68}\x1b[0m" in coloured
+
+    def test_draws_the_bars_in_ascii_where_the_terminal_knows_no_more(self, full: str) -> None:
+        options = ("--by", "day", "--since", "2013-02-18", "--before", "2013-02-18")
+        shown = on_a_terminal(
+            "datanommer-stats", "--url", full, *options, NO_COLOR="1", PYTHONIOENCODING="ascii"
+        )
+        assert shown == f"2013-02-18  4  {'#' * 65}\n"
+
+    def test_counts_by_all_that_messages_can_be_counted_by(self, full: str, run: Run) -> None:
+        for key in KEYS:
+            counted = run("datanommer-stats", "--url", full, "--by", key, "--format", "csv")
+            assert (counted.returncode, counted.stdout.splitlines()[0]) == (0, f"{key},messages")
+
+    def test_says_when_the_first_and_the_last_were_sent(self, full: str, run: Run) -> None:
+        fields = "topic,category,first_seen,last_seen"
+        options = ("--topic", "wiki.article.edit", "--fields", fields, "--format", "csv")
+        assert run("datanommer-stats", "--url", full, *options).stdout.splitlines() == [
+            fields,
+            "org.example.dev.wiki.article.edit,wiki,2003-02-21T05:55:18Z,2004-02-21T05:55:18Z",
+        ]
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--topic", "--by", "day"], "--topic alone counts by topic"),
+            (["--topic", ""], "it is empty"),
+            (["--by", "year"], "'hour', 'day'"),
+            (["--by", "user", "--fields", "topic"], "count --by topic"),
+            (["--fields", "nothing"], "there is no 'nothing'"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(
+        self, full: str, run: Run, options: list[str], said: str
+    ) -> None:
+        result = run("datanommer-stats", "--url", full, *options)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert said in result.stderr

@@ -246,8 +246,8 @@ def test_new_ids_follow_the_classic_ones(upgraded):
     assert number == len(CARRIED) + len(REJECTED) + 1
 
 
-def test_topics_are_counted_by_the_upgrade(upgraded):
-    assert topics(upgraded) == counted(upgraded) != []
+def test_topics_and_days_are_counted_by_the_upgrade(upgraded):
+    assert counters(upgraded) == counted(upgraded) != ([], [])
 
 
 def test_classic_tables_are_gone_at_head(upgraded):
@@ -627,7 +627,7 @@ def test_indexes_and_counts_can_be_taken_back_and_made_anew(alembic, empty_datab
     assert alembic("downgrade", "d05b3e817f42").returncode == 0
     assert alembic("upgrade", "head").returncode == 0
     assert {name: execute(empty_database, query) for name, query in CATALOGUE.items()} == before
-    assert topics(empty_database) == counted(empty_database) != []
+    assert counters(empty_database) == counted(empty_database) != ([], [])
 
 
 @pytest.mark.parametrize("form", ["migrated", "created"])
@@ -719,12 +719,12 @@ def test_roles_keep_their_rights_and_need_none_on_the_counts(engine, empty_datab
     migrations.upgrade(engine)
     execute(
         empty_database,
-        f"REVOKE INSERT, UPDATE ON topics FROM {role}; SET ROLE {role};"
+        f"REVOKE INSERT, UPDATE ON topics, topic_days FROM {role}; SET ROLE {role};"
         "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg) "
         "VALUES ('1', 0, 't', 'c', now(), '1');"
         "SELECT * FROM topics, users, certificates, alembic_version;",
     )
-    assert topics(empty_database) == counted(empty_database) != []
+    assert counters(empty_database) == counted(empty_database) != ([], [])
 
 
 def test_the_owner_of_the_classic_tables_owns_the_new_ones(engine, empty_database, role):
@@ -744,7 +744,7 @@ def test_the_owner_of_the_classic_tables_owns_the_new_ones(engine, empty_databas
 
 INSERT = """
     INSERT INTO messages (msg_id, i, topic, category, timestamp, msg)
-    SELECT gen_random_uuid()::text, 0, topic, 'c', to_timestamp(1500000000 + place), '1'
+    SELECT gen_random_uuid()::text, 0, topic, 'c', to_timestamp(1500000000 + 10000 * place), '1'
     FROM unnest(%s) WITH ORDINALITY AS given (topic, place)
 """
 
@@ -755,15 +755,29 @@ REPEAT = """
 """
 
 
-def topics(url):
-    return execute(url, "SELECT * FROM topics ORDER BY category, topic")
+def counters(url):
+    return (
+        execute(
+            url,
+            "SELECT category, topic, messages, first_seen, last_seen FROM topics "
+            "ORDER BY category, topic",
+        ),
+        execute(url, "SELECT * FROM topic_days ORDER BY category, topic, day"),
+    )
 
 
 def counted(url):
-    return execute(
-        url,
-        "SELECT category, topic, count(*), min(timestamp), max(timestamp) FROM messages "
-        "GROUP BY 1, 2 ORDER BY 1, 2",
+    return (
+        execute(
+            url,
+            "SELECT category, topic, count(*), min(timestamp), max(timestamp) FROM messages "
+            "GROUP BY 1, 2 ORDER BY 1, 2",
+        ),
+        execute(
+            url,
+            "SELECT category, topic, (timestamp AT TIME ZONE 'UTC')::date, count(*) FROM messages "
+            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        ),
     )
 
 
@@ -789,30 +803,56 @@ def counted(url):
         "SELECT datanommer_recount_topics()",
     ],
 )
-def test_topics_follow_every_change_of_the_messages(database, change):
+def test_counters_follow_every_change_of_the_messages(database, change):
     execute(database, INSERT, (["a", "b", "a", "b", "b", "a", "c"],))
-    assert topics(database) == counted(database) != []
+    assert counters(database) == counted(database) != ([], [])
     execute(database, change)
-    assert topics(database) == counted(database)
+    assert counters(database) == counted(database)
     execute(database, INSERT, (["a", "d"],))
-    assert topics(database) == counted(database)
+    assert counters(database) == counted(database)
 
 
 def test_an_update_that_moves_nothing_leaves_the_counts_alone(database):
     execute(database, INSERT, (["a", "b"],))
-    before = execute(database, "SELECT xmin, ctid, * FROM topics ORDER BY topic")
+    rows = "SELECT xmin, ctid, topic FROM {} ORDER BY topic"
+    before = [execute(database, rows.format(table)) for table in ("topics", "topic_days")]
     execute(database, "UPDATE messages SET username = 'ralph', topic = topic")
-    assert execute(database, "SELECT xmin, ctid, * FROM topics ORDER BY topic") == before
+    after = [execute(database, rows.format(table)) for table in ("topics", "topic_days")]
+    assert after == before
 
 
 def test_counts_that_went_wrong_can_be_made_anew(database):
     execute(database, INSERT, (["a", "b"],))
     execute(
         database,
-        "UPDATE topics SET messages = 7; INSERT INTO topics SELECT 'x', 'y', 1, now(), now()",
+        "UPDATE topics SET messages = 7; INSERT INTO topics SELECT 'x', 'y', 1, now(), now();"
+        "UPDATE topic_days SET messages = 7; INSERT INTO topic_days SELECT 'x', 'y', now(), 1",
     )
     assert execute(database, "SELECT datanommer_recount_topics()") == [(2,)]
-    assert topics(database) == counted(database)
+    assert counters(database) == counted(database)
+
+
+def test_a_day_is_one_of_utc_whatever_the_time_zone_of_the_writer_is(database):
+    execute(
+        database,
+        "SET TIME ZONE 'Asia/Tokyo'; "
+        "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg) "
+        "VALUES ('x', 0, 't', 'c', '2013-02-18 23:30:00+00', '1')",
+    )
+    assert execute(database, "SELECT day::text FROM topic_days") == [("2013-02-18",)]
+
+
+def test_an_upgrade_counts_the_days_of_what_is_stored(engine, empty_database):
+    migrations.upgrade(engine, "5d0c93be174a")
+    execute(
+        empty_database,
+        "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg) "
+        "SELECT n::text, 0, 't' || n % 3, 'c', to_timestamp(1500000000 + n), '1' "
+        "FROM generate_series(1, 250000) AS n",
+    )
+    execute(empty_database, "DELETE FROM messages WHERE id BETWEEN 90000 AND 120000")
+    migrations.upgrade(engine)
+    assert counters(empty_database) == counted(empty_database) != ([], [])
 
 
 def test_writers_of_the_same_topics_neither_deadlock_nor_miscount(database):
@@ -844,7 +884,7 @@ def test_writers_of_the_same_topics_neither_deadlock_nor_miscount(database):
     for writer in writers:
         writer.join()
     assert errors == []
-    assert topics(database) == counted(database) != []
+    assert counters(database) == counted(database) != ([], [])
 
 
 GRANTS = """
@@ -861,6 +901,15 @@ def test_the_table_of_syncs_gets_the_rights_that_messages_have(engine, empty_dat
     assert rights[0] == rights[1]
     assert ("pg_monitor", "INSERT") in rights[1]
     assert "datanommer-reindex" not in capfd.readouterr().err
+
+
+def test_who_may_read_the_counters_of_topics_may_read_those_of_days(engine, empty_database):
+    migrations.upgrade(engine, "5d0c93be174a")
+    execute(empty_database, "GRANT SELECT ON topics TO pg_monitor WITH GRANT OPTION")
+    migrations.upgrade(engine)
+    rights = [execute(empty_database, GRANTS, [table]) for table in ("topics", "topic_days")]
+    assert rights[0] == rights[1]
+    assert ("pg_monitor", "SELECT") in rights[1]
 
 
 def test_messages_about_syncs_that_are_there_already_are_spoken_of(engine, empty_database, capfd):

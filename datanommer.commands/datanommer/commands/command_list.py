@@ -9,7 +9,7 @@ GROUPS = {
         "grep": "Find messages, and print a line for each, the newest last.",
         "show": "Print whole messages, by their ids.",
         "latest": "Print the newest message, however old it is, as a list with one element.",
-        "stats": "Count the messages by category or topic, most numerous first.",
+        "stats": "Count the messages by category, topic, user, package or time.",
         "dump": "Dump the messages as JSON, oldest first.",
         "runs": (
             "Print the runs of a script that syncs logs, newest first, and what is wrong with each."

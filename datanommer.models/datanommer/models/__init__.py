@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datanommer.models.archive import add, add_all, init
     from datanommer.models.classes import DeclarativeBase, Package, User
+    from datanommer.models.counting import counts
     from datanommer.models.database.session import maker, session
-    from datanommer.models.finding import counts
     from datanommer.models.message import (
         Message,
         models,
@@ -51,7 +51,7 @@ _MODULES = {
     "User": "classes",
     "add": "archive",
     "add_all": "archive",
-    "counts": "finding.counts",
+    "counts": "counting.counts",
     "init": "archive",
     "maker": "database.session",
     "session": "database.session",

@@ -53,8 +53,7 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT FROM pg_constraint WHERE conrelid = to_regclass('certificates')
-            AND conname = 'certificates_sha256_check'
+            SELECT WHERE to_regclass('topic_days') IS NOT NULL
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
@@ -89,11 +88,11 @@ BEGIN
         WHERE oid IN (
             to_regclass('messages'), to_regclass('certificates'), to_regclass('users'),
             to_regclass('packages'), to_regclass('user_messages'), to_regclass('package_messages'),
-            to_regclass('topics'), to_regclass('rejected'), to_regclass('sync_events'),
-            to_regclass('alembic_version')
+            to_regclass('topics'), to_regclass('topic_days'), to_regclass('rejected'),
+            to_regclass('sync_events'), to_regclass('alembic_version')
         )
         UNION ALL
-        -- The functions of the triggers write to topics with the rights of who owns them.
+        -- The functions of the triggers write with the rights of who owns them.
         SELECT 'FUNCTION', oid::regprocedure::text, proowner
         FROM pg_proc
         WHERE starts_with(proname, 'datanommer_') AND pronamespace = (
@@ -117,7 +116,7 @@ BEGIN
     END IF;
 
     REVOKE ALL ON messages, certificates, users, packages, user_messages, package_messages, topics,
-        rejected, sync_events, alembic_version
+        topic_days, rejected, sync_events, alembic_version
         FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
     EXECUTE format(
         'REVOKE ALL ON SEQUENCE %s, %s, %s '
@@ -129,12 +128,12 @@ BEGIN
         FROM PUBLIC, datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     GRANT SELECT ON messages, certificates, users, packages, user_messages, package_messages,
-        topics, rejected, sync_events, alembic_version
+        topics, topic_days, rejected, sync_events, alembic_version
         TO datanommer_maintainer, datanommer_writer, datanommer_reader;
 
-    -- Not topics: its triggers write there, whoever adds the messages. Not when something came: the
-    -- server's clock says that. The id of a message is drawn ahead, and a trigger makes sure that it
-    -- was. What else has an id gets it by itself.
+    -- Not topics and topic_days: triggers write there, whoever adds the messages. Not when something
+    -- came: the server's clock says that. The id of a message is drawn ahead, and a trigger makes
+    -- sure that it was. What else has an id gets it by itself.
     GRANT INSERT ON users, packages, user_messages, package_messages, sync_events
         TO datanommer_maintainer, datanommer_writer;
     GRANT INSERT (id, i, timestamp, certificate_id, msg_id, topic, category, username, crypto,

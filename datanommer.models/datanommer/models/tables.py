@@ -1,7 +1,7 @@
 """All tables at head.
 
 The migrations in ``alembic/`` make this schema in a database; a test proves the two equal.
-The triggers that keep `topics` are made by the migrations alone.
+The triggers that keep `topics` and `topic_days` are made by the migrations alone.
 """
 
 from __future__ import annotations
@@ -149,6 +149,17 @@ topics = sa.Table(
     sa.Column("messages", sa.BigInteger, nullable=False),
     sa.Column("first_seen", NaiveUTC, nullable=False),
     sa.Column("last_seen", NaiveUTC, nullable=False),
+)
+
+#: How many messages each topic has a day, in UTC. Triggers on `messages` keep it.
+topic_days = sa.Table(
+    "topic_days",
+    metadata,
+    sa.Column("category", IndexedText, primary_key=True),
+    sa.Column("topic", IndexedText, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Index(None, "day"),
 )
 
 #: The rejects: what no row of `messages` can hold, each once however often it comes. `kind` is one

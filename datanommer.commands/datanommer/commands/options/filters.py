@@ -49,6 +49,32 @@ topic_option = _option(
 category_option = _option(
     "--category", "categories", "CATEGORY", "Only messages of this category, such as bodhi."
 )
+#: No argument of a command line can be this.
+_ALONE = "\0"
+
+
+class _TopicOrAlone(Text):
+    """A topic, or none at all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return _ALONE if value == _ALONE else super().convert(value, param, ctx)
+
+
+def _split(ctx: click.Context, _param: click.Parameter, topics: Sequence[str]) -> tuple[str, ...]:
+    ctx.params["is_topic_alone"] = _ALONE in topics
+    return tuple(topic for topic in topics if topic != _ALONE)
+
+
+_topic_option_of_stats = _option(
+    "--topic",
+    "topics",
+    "[TOPIC]",
+    "Count by topic, instead of by category. With a TOPIC: only messages of this topic or pattern.",
+    type=_TopicOrAlone(),
+    is_flag=False,
+    flag_value=_ALONE,
+    callback=_split,
+)
 _user_option = _option("--user", "users", "NAME", "Only messages that concern this user.")
 _package_option = _option(
     "--package", "packages", "NAME", "Only messages that concern this package."
@@ -99,6 +125,11 @@ def with_filters(function: Callable[..., Any]) -> Callable[..., Any]:
 def with_all_filters(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same with an option for each filter that there is."""
     return _filtered(function, [_time_options, topic_option, *_more_options])
+
+
+def with_all_filters_of_stats(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but ``--topic`` may stand alone; whether it does is `is_topic_alone`."""
+    return _filtered(function, [_time_options, _topic_option_of_stats, *_more_options])
 
 
 def resolve(engine: sa.Engine, filters: Filters) -> Filters:

@@ -13,7 +13,7 @@ from datanommer.models.database import engine as engines
 from datanommer.models.errors import DatanommerError
 
 #: The revision of this version's schema. A test holds it equal to the migrations.
-HEAD = "5d0c93be174a"
+HEAD = "f2a90b6c37d4"
 # The last revision of the classic line. Our migrations start from it.
 _LAST_CLASSIC = "57be773be52b"
 _OLDER_CLASSIC = frozenset(
@@ -54,6 +54,7 @@ OWN_TABLES = frozenset(
         "packages",
         "rejected",
         "sync_events",
+        "topic_days",
         "topics",
         "user_messages",
         "users",
@@ -81,7 +82,8 @@ _ADDED = {
     "e4816ad3072c": "messages_certificate_id_fkey",
     "7b90d2f5c61a": "datanommer_topics_on_insert",
     "c2f4816b9d05": "sync_events",
-    HEAD: "datanommer_draw_ids",
+    "5d0c93be174a": "datanommer_draw_ids",
+    HEAD: "topic_days",
 }
 _TABLES_OF_STEPS = OWN_TABLES & set(_ADDED.values())
 

@@ -10,17 +10,14 @@ from sqlalchemy import orm
 from datanommer.models import tables, times
 from datanommer.models.database.session import Session
 from datanommer.models.errors import InvalidQuery
-from datanommer.models.filtering import predicates
+from datanommer.models.filtering import counters, predicates
 from datanommer.models.filtering.filters import Filters
-from datanommer.models.filtering.predicates import Entry, Predicate
+from datanommer.models.filtering.predicates import Entry
 from datanommer.models.finding import access_path
 from datanommer.models.finding.cursor import Cursor
 
 Entity = TypeVar("Entity")
 
-#: The filters that the counters of the topics can answer.
-_OF_TOPICS = frozenset({"topics", "not_topics", "categories", "not_categories"})
-_OF_TIME = frozenset({"since", "before"})
 _ORDERS = ("asc", "desc")
 _MAX_SIZE = 2**31 - 1
 _MAX_OFFSET = 2**62  # far past any end, and PostgreSQL can still add a page to it
@@ -129,8 +126,8 @@ def first(
 
 
 def count(session: Session | sa.Connection, filters: Filters) -> int:
-    """How many messages match; by the counters of the topics, where they can tell."""
-    if filters.names <= _OF_TOPICS | _OF_TIME:
+    """How many messages match; by the counters where they can tell."""
+    if counters.can_tell(filters):
         counted = _counted(session, filters)
         if counted is not None:
             return counted
@@ -144,31 +141,27 @@ def count(session: Session | sa.Connection, filters: Filters) -> int:
 
 
 def _counted(session: Session | sa.Connection, filters: Filters) -> int | None:
-    """What the counters say; None where `since` or `before` cut off a part of what they count."""
+    """What the counters say; None if they count no whole day of those times."""
     c = tables.topics.c
     query = sa.select(
-        sa.cast(sa.func.coalesce(sa.func.sum(c.messages), 0), sa.BigInteger),
-        sa.func.min(c.first_seen),
-        sa.func.max(c.last_seen),
-    ).where(*_of_counters(filters))
-    total, oldest, newest = session.execute(query).one()
-    if not total:
+        counters.total(c.messages), sa.func.min(c.first_seen), sa.func.max(c.last_seen)
+    )
+    number, oldest, newest = session.execute(query.where(*counters.of_topics(filters))).one()
+    if not number:
         return 0
     is_whole = (filters.since is None or filters.since <= times.as_utc(oldest)) and (
         filters.before is None or filters.before >= times.as_utc(newest)
     )
-    return int(total) if is_whole else None
+    return int(number) if is_whole else _counted_by_day(session, filters)
 
 
-def _of_counters(filters: Filters) -> list[Predicate]:
-    predicates: list[Predicate] = []
-    c = tables.topics.c
-    for column, name in ((c.topic, "topics"), (c.category, "categories")):
-        if names := getattr(filters, name):
-            predicates.append(column.in_(names))
-        if not_names := getattr(filters, f"not_{name}"):
-            predicates.append(column.not_in(not_names))
-    return predicates
+def _counted_by_day(session: Session | sa.Connection, filters: Filters) -> int | None:
+    days = counters.of_days(filters)
+    if days is None:
+        return None
+    query = sa.select(counters.total(tables.topic_days.c.messages)).where(*days.predicates)
+    total = int(session.execute(query).scalar_one())
+    return total + sum(access_path.count(session, edge) for edge in days.edges)
 
 
 def _inverted(filters: Filters) -> tuple[Filters, Filters] | None:
@@ -181,6 +174,6 @@ def _inverted(filters: Filters) -> tuple[Filters, Filters] | None:
         return None
     name = negative[0]
     positive = name.removeprefix("not_")
-    if not filters.names - {name} <= _OF_TIME | _OF_TOPICS - {positive}:
+    if not filters.names - {name} <= counters.OF_TIME | counters.OF_TOPICS - {positive}:
         return None
     return filters.without(name), filters.without(name, **{positive: getattr(filters, name)})

@@ -7,9 +7,9 @@ from datetime import datetime
 import pytest
 
 from datanommer.models import counts
+from datanommer.models.counting.counts import CategoryCount, TopicCount
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.errors import InvalidQuery
-from datanommer.models.finding.counts import CategoryCount, TopicCount
 from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope
@@ -65,7 +65,7 @@ def test_messages_of_each_user_are_counted() -> None:
     assert counts.by_user(topics=[BODHI]) == {"a": 1, "b": 1}
     assert counts.by_user(start=1, not_topics=[EDIT]) == {"a": 2}
     for wrong in (-1, True, "1", 2**63):
-        with pytest.raises(InvalidQuery, match="number of users"):
+        with pytest.raises(InvalidQuery, match="how many to return"):
             counts.by_user(limit=wrong)  # type: ignore[arg-type]
 
 
