@@ -47,7 +47,7 @@ def setup(*, name: str, description: str, install_requires: list[str], **own: An
         packages=setuptools.find_namespace_packages(
             str(_FOLDER), include=["datanommer.*"], exclude=["*.__pycache__"]
         ),
-        package_data={"": ["py.typed", "*.ini", "*.json", "*.mako", "*.sql"]},
+        package_data={"": ["py.typed", "*.css", "*.html", "*.ini", "*.json", "*.mako", "*.sql"]},
         python_requires=">=3.11",
         install_requires=install_requires,
         classifiers=[

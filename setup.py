@@ -21,5 +21,6 @@ setup(
         "stomp": [f"datanommer.consumer[stomp]=={VERSION}"],
         "embedded": [f"datanommer.models[embedded]=={VERSION}"],
         "fedora": [f"datanommer.models[fedora]=={VERSION}"],
+        "report": [f"datanommer.commands[report]=={VERSION}"],
     },
 )

@@ -21,6 +21,10 @@ setup(
         "click>=8.2",
         "rich>=13",
     ],
+    extras_require={
+        # For datanommer-report: the charts, and the page around them.
+        "report": ["pygal>=3", "Jinja2>=3.1"],
+    },
     entry_points={
         "console_scripts": [
             "datanommer = datanommer.commands.script:cli",

@@ -23,6 +23,7 @@ from shell import script
         (["grep"], "0 lines, 2 s"),
         (["dump"], "0 MB, 2 s"),
         (["dump", "--format", "csv"], "1 lines, 2 s"),
+        (["report", "-"], "counting, 2 s"),
     ],
 )
 def test_a_terminal_shows_how_far_it_is(bound: str, words: list[str], shown: str) -> None:

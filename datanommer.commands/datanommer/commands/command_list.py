@@ -10,6 +10,7 @@ GROUPS = {
         "show": "Print whole messages, by their ids.",
         "latest": "Print the newest message, however old it is, as a list with one element.",
         "stats": "Count the messages by category, topic, user, package or time.",
+        "report": "Write a page of HTML about the archive, with charts.",
         "dump": "Dump the messages as JSON, oldest first.",
         "runs": (
             "Print the runs of a script that syncs logs, newest first, and what is wrong with each."

@@ -173,7 +173,7 @@ def test_the_timeouts_hold_in_each_transaction_and_no_other_client_sees_them(
     engine.dispose()
 
 
-@pytest.mark.parametrize("command", ["create-db", "load"])
+@pytest.mark.parametrize("command", ["create-db", "load", "report"])
 def test_a_command_leaves_nothing_to_the_next_client(
     narrow: PgBouncer, empty_database: str, database: str, run: Run, command: str
 ) -> None:

@@ -130,7 +130,7 @@ def bound_to(url: str) -> Iterator[None]:
 
 def test_each_command_is_tried_on_a_standby() -> None:
     tried = {words.split()[0] for words in READING + WRITING}
-    apart = {"create-db", "embedded"}
+    apart = {"create-db", "embedded", "report"}
     assert tried | apart == set(COMMANDS)
 
 
@@ -153,6 +153,21 @@ def test_a_command_that_reads_prints_what_it_prints_on_the_primary(
     on_primary, on_standby = ((each.returncode, each.stdout, each.stderr) for each in shown)
     assert on_standby == on_primary
     assert on_standby[1]
+
+
+def test_a_report_says_what_it_says_of_the_primary(
+    primary: Primary, standby: Standby, name: str, run: Run
+) -> None:
+    said = []
+    for server in (primary, standby):
+        url = server.own_url(name)
+        made = run("datanommer-report", "--url", url, "--since", "2013", "-")
+        assert (made.returncode, made.stderr) == (0, "")
+        # The files of a standby may have other sizes.
+        counted = made.stdout.partition("<h2>Messages by")[2].partition("<h2>Size and growth")[0]
+        said.append(counted)
+    assert said[0] == said[1]
+    assert "demo 60" in said[1].replace("<bdi>", "").replace("</bdi> <span>", " ")
 
 
 @pytest.mark.parametrize("asked", ASKED)
