@@ -16,9 +16,17 @@ COMMANDS = runpy.run_path(str(LIST))["COMMANDS"]
 setup(
     name="datanommer.commands",
     description="Tools for the shell around the archive of a fedmsg bus",
+    # Manual pages, and completion for shells, where man and the shells look for them:
+    # packaging/make-share.py writes them.
+    data_files=[
+        (str(folder), sorted(str(path) for path in folder.iterdir() if path.is_file()))
+        for folder in sorted(Path("share").rglob("*"))
+        if folder.is_dir()
+    ],
     install_requires=[
         f"datanommer.models=={VERSION}",
-        "click>=8.2",
+        # 8.2.1: the first that completes the options of sub-commands.
+        "click>=8.2.1",
         "rich>=13",
     ],
     extras_require={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.message
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,9 @@ def source(folder: Path) -> Path:
     """A clean copy of the checkout."""
     succeed(ROOT / "packaging" / "clean-copy.sh", folder)
     return folder
+
+
+SHARE_OF_COMMANDS = below(ROOT / "datanommer.commands" / "share")
 
 
 # The wheels and the sdists
@@ -143,6 +147,11 @@ def test_the_wheel_of_the_models_has_the_schemas_of_the_messages(artifacts: Path
     assert wheel(artifacts, "datanommer.models").below(package) == in_checkout
 
 
+def test_the_wheel_of_the_commands_has_what_shells_look_for(artifacts: Path) -> None:
+    data = f"datanommer_commands-{VERSION}.data/data/share/"
+    assert wheel(artifacts, "datanommer.commands").below(data) == SHARE_OF_COMMANDS
+
+
 @pytest.mark.parametrize("name", ["datanommer.models", "datanommer.commands"])
 def test_an_sdist_stands_on_its_own(artifacts: Path, tmp_path: Path, name: str) -> None:
     sdist = artifacts / f"{name.replace('.', '_')}-{VERSION}.tar.gz"
@@ -234,6 +243,14 @@ def test_without_its_extra_a_report_says_what_to_install(venv: Venv, database: s
     )
     venv.install(f"datanommer.commands[report]=={VERSION}")
     assert succeed(*command).startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.needs_program("man")
+def test_man_finds_the_pages_of_the_commands_on_the_path(venv: Venv) -> None:
+    venv.install(f"datanommer.commands=={VERSION}")
+    page = venv.folder / "share" / "man" / "man1" / "datanommer-grep.1"
+    path = f"{venv.folder}/bin:{os.environ['PATH']}"
+    assert succeed("man", "--where", "datanommer-grep", PATH=path) == f"{page}\n"
 
 
 def test_one_command_installs_all_from_the_folders_of_a_checkout(
@@ -333,6 +350,10 @@ class TestRpms:
                 [
                     "/usr/bin/datanommer-latest",
                     "/usr/bin/datanommer",
+                    "/usr/share/bash-completion/completions/datanommer-latest",
+                    "/usr/share/fish/vendor_completions.d/datanommer-latest.fish",
+                    "/usr/share/zsh/site-functions/_datanommer",
+                    "/usr/share/man/man1/datanommer-latest.1",
                 ],
             ),
         ],

@@ -24,6 +24,7 @@ GROUPS = {
         "create-db": "Create the tables in an empty database.",
         "embedded": "Start, stop and look at the embedded PostgreSQL server.",
         "spool": "Look after the messages that wait on disk while the database is away.",
+        "completion": "Print the script that lets Tab complete what you type after a command.",
     },
     "Check and repair": {
         "reindex": (

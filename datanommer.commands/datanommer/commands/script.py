@@ -30,5 +30,10 @@ def _run(name: str) -> None:
 
     from datanommer.commands import interruption
 
+    if any(variable.startswith("_DATANOMMER_") for variable in os.environ):
+        # A shell asks what its user may want to type.
+        from datanommer.commands import shells
+
+        shells.register()
     with interruption.console_script():
         import_module(f"datanommer.commands.{name}").main()

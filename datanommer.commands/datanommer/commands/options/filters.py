@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datanommer.commands.options import known_names
 from datanommer.commands.options.times import time_options
 from datanommer.commands.options.values import Text
 
@@ -35,7 +36,7 @@ class _FieldValueType(click.ParamType):  # type: ignore[type-arg]  # generic sin
 
 
 def _option(name: str, filter_: str, metavar: str, text: str, **more: Any) -> Option:
-    options = {"type": Text(), **more}
+    options = {"type": Text(), "shell_complete": known_names.complete(filter_), **more}
     return click.option(name, filter_, multiple=True, metavar=metavar, help=text, **options)
 
 

@@ -1,4 +1,4 @@
-"""Names that the archive has, for somebody who types one with a typo."""
+"""Names that the archive has, for somebody who types one: in part, or with a typo."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from datanommer.models.filtering.topic_pattern import TopicPattern, known_topics
 _MOST = 3
 #: Names of users or packages that begin as the one that was typed.
 _MOST_LOOKED_AT = 20_000
+#: Names of users or packages that complete what is typed.
+_MOST_OFFERED = 200
 #: How alike two names must be, as `difflib` measures it: "ralph" and "raplh" are.
 _CUTOFF = 0.7
 
@@ -60,6 +62,35 @@ def unknown(connection: sa.Connection, filters: Filters) -> Iterator[Unknown]:
             known = _similar_names(connection, table, name)
             if name not in known:
                 yield Unknown(kind, name, known)
+
+
+def starting_with(connection: sa.Connection, kind: str, start: str) -> list[str]:
+    """The names that the archive has and that begin so, in order; at once, however many messages.
+
+    Topics come without the prefix of the bus where none begins so with it. No users or packages
+    come where there are too many of them: a part of them would pass for all.
+
+    Args:
+        connection: to the database.
+        kind: ``topics``, ``categories``, ``users`` or ``packages``.
+        start: what is typed of a name; it may be empty.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database failed.
+    """
+    if kind in {"users", "packages"}:
+        name = tables.metadata.tables[kind].c.name
+        query = sa.select(name).where(name.startswith(start, autoescape=True))
+        found = list(connection.scalars(query.order_by(name).limit(_MOST_OFFERED + 1)))
+        return found if len(found) <= _MOST_OFFERED else []
+    if kind == "categories":
+        return _starting(connection.scalars(sa.select(tables.topics.c.category).distinct()), start)
+    topics = known_topics(connection)
+    return _starting(topics, start) or _starting(map(without_prefix, topics), start)
+
+
+def _starting(names: Iterable[str], start: str) -> list[str]:
+    return sorted({name for name in names if name.startswith(start)})
 
 
 def _similar_topics(name: str, known: Iterable[str]) -> list[str]:
