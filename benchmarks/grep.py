@@ -30,7 +30,7 @@ _TWO_MONTHS = {"start": _END - timedelta(days=90), "end": _END - timedelta(days=
 def newest(setting: Setting) -> Iterator[Figure]:
     """The newest hundred messages that filters fit, and page 1000 by keyset: p99."""
     with bound(setting.filled) as connection:
-        for what, make in _questions(setting).items():
+        for what, make in questions(setting).items():
             choice = random.Random(what)
             first = _times(lambda: _page(make(choice)))  # noqa: B023  called in this turn
             bare = seconds(lambda: _classic_page(connection, make(choice)))  # noqa: B023
@@ -52,10 +52,10 @@ def newest(setting: Setting) -> Iterator[Figure]:
 def totals(setting: Setting) -> Iterator[Figure]:
     """The exact total of filters, beside a bare count(*) of the same."""
     with bound(setting.filled) as connection:
-        for what, make in {"all": lambda _: {}, **_questions(setting)}.items():
+        for what, make in {"all": lambda _: {}, **questions(setting)}.items():
             filters = make(random.Random(what))
             times = _times(lambda: Message.count(**filters))  # noqa: B023
-            count = _where(sa.select(sa.func.count(Message.id)), filters)
+            count = where(sa.select(sa.func.count(Message.id)), filters)
             bare = seconds(lambda: connection.execute(count).all())  # noqa: B023
             is_limited = filters.keys() <= _COUNTED or Message.count(**filters) < _FEW
             yield Figure(
@@ -76,8 +76,12 @@ def contains(setting: Setting) -> Iterator[Figure]:
             yield Figure(f"contains, {what}", setting.messages * share / took, "messages/s")
 
 
-def _questions(setting: Setting) -> dict[str, Callable[[random.Random], Filters]]:
-    """What is asked, each with filters drawn by lot."""
+def questions(setting: Setting) -> dict[str, Callable[[random.Random], Filters]]:
+    """What is asked, each with filters drawn by lot.
+
+    Args:
+        setting: with the filled database that is asked.
+    """
     topics, busiest, rare = setting.bus.topics, CATEGORIES[:6], CATEGORIES[-20:]
     robots = [robot_of(category) for category in busiest]
     users = [f"user{number}" for number in range(200)]
@@ -131,7 +135,7 @@ def _page(filters: Filters, after: Message | None = None) -> list[Message]:
 
 
 def _at(connection: sa.Connection, filters: Filters, offset: int) -> Message | None:
-    query = _where(sa.select(Message.id), filters)
+    query = where(sa.select(Message.id), filters)
     query = query.order_by(Message.timestamp.desc(), Message.id.desc()).offset(offset).limit(1)
     found = connection.scalar(query)
     return None if found is None else session.get(Message, found)
@@ -139,13 +143,18 @@ def _at(connection: sa.Connection, filters: Filters, offset: int) -> Message | N
 
 def _classic_page(connection: sa.Connection, filters: Filters) -> None:
     """An exact count, and then a page, on today's indexes."""
-    connection.execute(_where(sa.select(sa.func.count(Message.id)), filters)).all()
-    query = _where(sa.select(Message.__table__), filters)
+    connection.execute(where(sa.select(sa.func.count(Message.id)), filters)).all()
+    query = where(sa.select(Message.__table__), filters)
     connection.execute(query.order_by(Message.timestamp.desc()).limit(_PAGE)).all()
 
 
-def _where(query: Any, filters: Filters) -> Any:
-    """The classic conditions: EXISTS for users and packages."""
+def where(query: Any, filters: Filters) -> Any:
+    """The query with the classic conditions: EXISTS for users and packages.
+
+    Args:
+        query: of messages.
+        filters: arguments of `datanommer.models.Message.grep`.
+    """
     if "start" in filters:
         query = query.where(Message.timestamp.between(filters["start"], filters["end"]))
     for name, column in (("topics", Message.topic), ("categories", Message.category)):

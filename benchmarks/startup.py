@@ -36,6 +36,8 @@ def measure(url: str, runs: int = RUNS) -> dict[str, float]:
             "datanommer-latest --url": [latest, "--url", url],
             "datanommer-latest --config-filename": [latest, "--config-filename", str(config)],
             "datanommer-latest --help": [latest, "--help"],
+            "datanommer-latest --fo<Tab>": _tab(latest, "--fo"),
+            "datanommer-latest --category <Tab>": _tab(latest, f"--url {url} --category "),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(runs):
@@ -44,6 +46,12 @@ def measure(url: str, runs: int = RUNS) -> dict[str, float]:
                 subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(each) for name, each in times.items()}
+
+
+def _tab(command: str, typed: str) -> list[str]:
+    """What bash runs for Tab."""
+    line = f"COMP_WORDS=datanommer-latest {typed}"
+    return ["env", "_DATANOMMER_LATEST_COMPLETE=bash_complete", line, command]
 
 
 @click.command()
