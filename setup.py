@@ -22,5 +22,6 @@ setup(
         "embedded": [f"datanommer.models[embedded]=={VERSION}"],
         "fedora": [f"datanommer.models[fedora]=={VERSION}"],
         "report": [f"datanommer.commands[report]=={VERSION}"],
+        "schemas": [f"datanommer.models[schemas]=={VERSION}"],
     },
 )

@@ -53,5 +53,14 @@ setup(
         # The processors that know the users and packages of Fedora's messages; from 0.30 on,
         # the tree of dependencies needs a compiler and the headers of Kerberos.
         "fedora": ["fedmsg_meta_fedora_infrastructure==0.29.0"],
+        # The classes of Fedora's senders, which know whom their messages concern, and who did it.
+        "schemas": [
+            "bodhi-messages",
+            "copr-messaging",
+            "discourse2fedmsg-messages",
+            "koji-fedoramessaging-messages",
+            "pagure-messages",
+            "webhook-to-fedora-messaging-messages",
+        ],
     },
 )

@@ -35,7 +35,7 @@ Count = Callable[..., int]
 def message(name: str, topic: str = "wiki.article.edit", **fields: Any) -> dict[str, Any]:
     """A line of a dump, whose id is short."""
     defaults = {"msg": {"name": name}, "i": 1, "timestamp": MOMENT}
-    nobody: dict[str, Any] = {"users": [], "packages": []}
+    nobody: dict[str, Any] = {"users": [], "packages": [], "agent": None}
     return {"topic": f"{PREFIX}.{topic}", "msg_id": f"2013-{name}", **defaults, **nobody, **fields}
 
 
@@ -54,6 +54,7 @@ def some(archive: str) -> str:
             "bodhi.update.comment",
             users=["ralph", "toshio"],
             packages=["nethack"],
+            agent="toshio",
             username="bodhi",
         ),
         message("request", "bodhi.update.request.stable", users=["toshio"], packages=["xmonad"]),
@@ -101,6 +102,10 @@ class TestFilters:
             ("--not-user ralph", ["request", "nul", "other"]),
             ("--package nethack", ["comment"]),
             ("--package nethack --package xmonad --not-package xmonad", ["comment"]),
+            ("--agent toshio", ["comment"]),
+            ("--agent toshio --agent ralph", ["edit", "comment"]),
+            ("--user ralph --not-agent toshio", ["edit"]),
+            ("--agent bodhi", []),
             ("--category bodhi", ["comment", "request"]),
             ("--category bodhi --category wiki", ["edit", "comment", "request"]),
             ("--not-category bodhi --not-category wiki", ["nul", "other"]),

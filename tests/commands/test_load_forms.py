@@ -144,7 +144,8 @@ class TestAnAnswerOfDatagrepper:
         for sent in SENT:
             assert found[sent["body"]["msg_id"]].body == sent["body"]
         of_amqp = found[SENT[5]["body"]["msg_id"]]
-        assert of_amqp.username is None
+        assert (of_amqp.username, of_amqp.agent) == (None, "somebody")
+        assert found["2013-plain"].agent is None
 
     def test_has_its_users_and_packages_taken_as_they_are(
         self, archive: str, run: Run, load: Load

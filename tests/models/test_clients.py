@@ -121,7 +121,7 @@ class TestDatagrepper:
             not_categories=["wiki"],
             topics=[BODHI_TOPIC],
             not_topics=[],
-            agents=["apache"],
+            agents=["ralph"],
             not_agents=[],
             contains=["xmonad"],
         )
@@ -136,11 +136,11 @@ class TestDatagrepper:
         assert message.as_dict() == {
             **message.__json__(),
             "category": "bodhi",
-            "agent_name": "apache",
+            "agent_name": "ralph",
             "users": ["ralph"],
             "packages": ["nethack"],
         }
-        assert message.agent_name == "apache"
+        assert (message.agent_name, message.username) == ("ralph", "apache")
         line = message.as_fedora_message_dict()
         assert line == {
             "id": "2013-it",
@@ -241,7 +241,7 @@ class TestFedbadges:
         since_they_exist = {"start": SENT - timedelta(days=400), "end": datetime.now()}  # noqa: DTZ005
         for asked in (
             {"topics": [BODHI_TOPIC], "users": ["ralph"]},
-            {"topics": [BODHI_TOPIC], "agents": ["apache"], **since_they_exist},
+            {"topics": [BODHI_TOPIC], "agents": ["ralph"], **since_they_exist},
             {"categories": ["bodhi"], "not_users": ["lmacken"], "packages": ["nethack"]},
             {"msg_id": "2013-it"},
             {"users": ["ralph"], "rows_per_page": 1, "page": 1, "order": "desc"},

@@ -28,8 +28,7 @@ GROUPS = {
     },
     "Check and repair": {
         "reindex": (
-            "Extract the users and packages of stored messages anew, after an upgrade of "
-            "fedmsg.meta."
+            "Extract the users, packages and agents of stored messages anew, after an upgrade."
         ),
         "validate": "Check the messages of scripts, logging.stats, against their JSON Schemas.",
         "verify": "Check the signatures of stored messages again.",

@@ -37,7 +37,7 @@ def main(
     engine: sa.Engine,
     filters: Filters,
 ) -> None:
-    """Extract the users and packages of stored messages anew, after an upgrade of fedmsg.meta.
+    """Extract the users, packages and agents of stored messages anew, after an upgrade.
 
     The events in messages about syncs of logs, for datanommer-runs, are extracted anew as well.
 
@@ -68,6 +68,12 @@ def main(
     click.echo(_format_progress(progress))
     if progress is None:
         nothing.explain(engine, filters)
+        return
+    for package, messages in progress.missing.most_common():
+        click.echo(
+            f"Kept as they are: {messages:,}. Install {package} to know more about them.",
+            err=True,
+        )
 
 
 def _format_progress(progress: Progress | None) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: What the form `text` shows of a message above its content.
 _FACTS = (
-    *("msg_id", "topic", "time", "stored_at", "username", "users", "packages"),
+    *("msg_id", "topic", "time", "stored_at", "username", "agent", "users", "packages"),
     *(
         "title",
         "subtitle",

@@ -32,7 +32,7 @@ _LABELS: dict[str, Callable[[datetime], str]] = {
     "week": lambda start: f"{start:%G-W%V}",
     "month": lambda start: f"{start:%Y-%m}",
 }
-_KEYS = ("topic", "category", "user", "package", *_LABELS)
+_KEYS = ("topic", "category", "user", "package", "agent", *_LABELS)
 
 
 @click.command(

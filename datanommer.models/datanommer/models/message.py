@@ -62,6 +62,7 @@ class Message(DeclarativeBase):
     topic: orm.Mapped[str]
     category: orm.Mapped[str]
     username: orm.Mapped[str | None]
+    agent: orm.Mapped[str | None]
     crypto: orm.Mapped[str | None]
     source_name: orm.Mapped[str | None]
     source_version: orm.Mapped[str | None]
@@ -98,8 +99,8 @@ class Message(DeclarativeBase):
 
     @property
     def agent_name(self) -> str | None:
-        """Who sent the message: its `username`."""
-        return self.username
+        """Who did what the message tells; where nobody knows, who sent it: its `username`."""
+        return self.agent or self.username
 
     @classmethod
     def from_msg_id(cls, msg_id: str | None) -> Message | None:
@@ -160,7 +161,8 @@ class Message(DeclarativeBase):
             packages: only messages that concern one of these packages.
             categories: only these categories.
             topics: only these topics.
-            agents: only messages that were sent by one of these (their `username`).
+            agents: only messages of what one of these did; where nobody knows who did it, those
+                that one of these sent (their `username`).
             contains: only messages with one of these texts somewhere in `msg`: in a string, a key
                 or a number. Upper and lower case differ; no character has a special meaning.
             defer: return the query of the page, instead of its messages; it has ``count()``,

@@ -3,11 +3,11 @@
 --   datanommer_reader      reads: datanommer-dump, -latest and -stats, web applications
 --   datanommer_writer      reads, and adds messages: the consumer, datanommer-load
 --   datanommer_maintainer  the same; takes rejects away that could be stored after all
---                          (datanommer-rejected), and renews the users and packages of messages,
---                          and what is known of the syncs of logs
+--                          (datanommer-rejected), and renews the users, the packages and the
+--                          agents of messages, and what is known of the syncs of logs
 --   datanommer_owner       owns the tables: migrates them, and may do anything with them
 --
--- Nobody but the owner can change or delete a message, choose when one was stored, or give one an id
+-- Nobody but the owner can change what was sent, delete a message, choose when one was stored, or give one an id
 -- that its sequence has not given out. The roles cannot log in; those who log in are members:
 --
 --   CREATE ROLE hub LOGIN PASSWORD '...' IN ROLE datanommer_writer;
@@ -53,7 +53,7 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT WHERE to_regclass('topic_days') IS NOT NULL
+            SELECT WHERE to_regclass('messages_agent_timestamp_id_idx') IS NOT NULL
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
@@ -136,8 +136,8 @@ BEGIN
     -- sure that it was. What else has an id gets it by itself.
     GRANT INSERT ON users, packages, user_messages, package_messages, sync_events
         TO datanommer_maintainer, datanommer_writer;
-    GRANT INSERT (id, i, timestamp, certificate_id, msg_id, topic, category, username, crypto,
-        signature, source_name, source_version, msg, headers, extra) ON messages
+    GRANT INSERT (id, i, timestamp, certificate_id, msg_id, topic, category, username, agent,
+        crypto, signature, source_name, source_version, msg, headers, extra) ON messages
         TO datanommer_maintainer, datanommer_writer;
     GRANT INSERT (body, sha256) ON certificates TO datanommer_maintainer, datanommer_writer;
     GRANT INSERT (msg_id, topic, kind, reason, raw, sha256, seen) ON rejected
@@ -148,6 +148,7 @@ BEGIN
     GRANT UPDATE (seen) ON rejected TO datanommer_writer;
 
     GRANT UPDATE, DELETE ON rejected TO datanommer_maintainer;
+    GRANT UPDATE (agent) ON messages TO datanommer_maintainer;
     GRANT DELETE ON users, packages, user_messages, package_messages, sync_events
         TO datanommer_maintainer;
 END $$;

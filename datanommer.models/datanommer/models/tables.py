@@ -77,10 +77,13 @@ messages = sa.Table(
     sa.Column("msg", sa.JSON, nullable=False),
     sa.Column("headers", sa.JSON),
     sa.Column("extra", sa.JSON),
+    # Who did what the message tells, if that is known.
+    sa.Column("agent", IndexedText),
     _short("msg_id"),
     _short("topic"),
     _short("category"),
     _short("username"),
+    _short("agent"),
     sa.CheckConstraint(
         "timestamp >= '1970-01-01 00:00:00+00' AND timestamp < '10000-01-01 00:00:00+00'",
         name="timestamp",
@@ -89,8 +92,19 @@ messages = sa.Table(
     sa.Index(None, "timestamp", "id"),
     sa.Index(None, "category", "timestamp", "id"),
     sa.Index(None, "topic", "timestamp", "id"),
-    sa.Index(None, "username", "timestamp", "id"),
 )
+
+
+def agent_of(message: sa.FromClause) -> sa.ColumnElement[str]:
+    """Who did what a message tells; where nobody knows, who sent it.
+
+    Args:
+        message: the table `messages`, or an alias of it.
+    """
+    return sa.func.coalesce(message.c.agent, message.c.username)
+
+
+sa.Index("messages_agent_timestamp_id_idx", agent_of(messages), messages.c.timestamp, messages.c.id)
 
 #: The certificates that messages are signed with: a host sends the same one with every message.
 certificates = sa.Table(

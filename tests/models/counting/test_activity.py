@@ -29,10 +29,10 @@ EDIT, UPLOAD, COMMENT = (
     "org.example.dev.bodhi.update.comment",
 )
 TOPICS = (EDIT, UPLOAD, COMMENT)
-#: Every 5th message concerns two users; every 1,000th concerns a package.
+#: Every 5th message concerns two users, and tells who did it; every 1,000th concerns a package.
 FILL = """
-    INSERT INTO messages (msg_id, i, username, topic, category, timestamp, msg)
-    SELECT n::text, 0, CASE WHEN n %% 7 > 0 THEN 'apache' END,
+    INSERT INTO messages (msg_id, i, username, agent, topic, category, timestamp, msg)
+    SELECT n::text, 0, CASE WHEN n %% 7 > 0 THEN 'apache' END, CASE WHEN n %% 5 = 0 THEN 'u0' END,
         (%(topics)s)[n %% 3 + 1], (ARRAY['wiki', 'wiki', 'bodhi'])[n %% 3 + 1],
         %(start)s + n * %(step)s, json_build_object('n', n, 'text', 'the number ' || n %% 10)
     FROM generate_series(0, %(number)s - 1) AS n;
@@ -63,6 +63,7 @@ class Sent(NamedTuple):
             "category": [self.topic.split(".")[3]],
             "user": [f"u{self.n % 2}", *(["both"] if self.n % 5 == 0 else [])],
             "package": ["nethack"] if self.n % 1000 == 0 else [],
+            "agent": ["u0"] if self.n % 5 == 0 else ["apache"] if self.n % 7 else [],
         }[key]
 
 
@@ -95,6 +96,7 @@ def is_asked_for(message: Sent, filters: Filters) -> bool:
         "categories": message.keys("category"),
         "users": message.keys("user"),
         "packages": message.keys("package"),
+        "agents": message.keys("agent"),
     }
     return (
         (filters.since is None or message.sent >= filters.since)
@@ -142,6 +144,9 @@ FILTERS: list[dict[str, Any]] = [
     {"users": ["u1"], "since": day(7, hours=3), "categories": ["bodhi"]},
     {"not_users": ["both"]},
     {"packages": ["nethack"]},
+    {"agents": ["u0"]},
+    {"agents": ["apache", "nobody"], "since": day(40)},
+    {"not_agents": ["apache"]},
     {"packages": ["nethack"], "users": ["u0"]},
     {"contains": ["number 7"]},
     {"contains": ["number 7"], "topics": [EDIT], "since": day(20)},

@@ -40,12 +40,13 @@ def put(
     minute: float = 0,
     users: tuple[str, ...] = (),
     packages: tuple[str, ...] = (),
+    agent: str | None = None,
     **body: Any,
 ) -> None:
     """Store a message with a name, which is its id, so many minutes after noon."""
     sent = (NOON + timedelta(minutes=minute)).replace(tzinfo=UTC).timestamp()
     row = Row.from_envelope(envelope(topic, **{"msg_id": name, "timestamp": sent, **body}))
-    row.users, row.packages = users, packages
+    row.users, row.packages, row.agent = users, packages, agent
     store(bound_engine(), Batch.of([row]))
 
 
@@ -70,7 +71,7 @@ def _stored(databases_of_server: Databases, _head_template: str) -> Iterator[str
     name = databases_of_server.create(template=_head_template)
     url = databases_of_server.url(name)
     init(url)
-    put("a", BODHI, 1, ("ralph", "toshio"), ("nethack",), username="apache")
+    put("a", BODHI, 1, ("ralph", "toshio"), ("nethack",), agent="toshio", username="apache")
     put("b", WIKI, 2, ("ralph",), username="wiki")
     put("c", KOJI, 3, ("lmacken",), ("nethack", "bash"), username="apache")
     put("d", BODHI, 4, (), ("bash",), username=None)
@@ -118,10 +119,12 @@ def _some(_stored: str) -> Iterator[None]:
         ({"users": ["ralph"], "not_topics": [WIKI]}, "a"),
         ({"users": ["ralph"], "not_packages": ["nethack"]}, "b"),
         ({"packages": ["bash"], "categories": ["bodhi"], "not_users": ["lmacken"]}, "d"),
-        ({"agents": ["apache"]}, "ace"),
-        ({"not_agents": ["apache"]}, "bd"),
+        ({"agents": ["apache"]}, "ce"),
+        ({"agents": ["toshio"]}, "a"),
+        ({"agents": ["toshio", "wiki"]}, "ab"),
+        ({"not_agents": ["apache"]}, "abd"),
         ({"agents": ["apache"], "users": ["lmacken"]}, "c"),
-        ({"agents": ["apache"], "topics": [BODHI]}, "a"),
+        ({"agents": ["toshio"], "topics": [BODHI]}, "a"),
         ({"msg_id": "b"}, "b"),
         ({"msg_id": "b", "users": ["lmacken"]}, ""),
         ({"msg_id": "z"}, ""),
@@ -148,7 +151,7 @@ def test_what_the_planner_believes_changes_no_answer(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(access_path, "MANY", 1)  # every path is a long one
     assert names(users=["ralph"], topics=[WIKI]) == ["b"]
     assert names(users=["ralph", "toshio"], packages=["nethack"]) == ["a"]
-    assert names(agents=["apache"], users=["ralph"], not_topics=[WIKI]) == ["a"]
+    assert names(agents=["toshio"], users=["ralph"], not_topics=[WIKI]) == ["a"]
 
 
 class TestContains:

@@ -1,4 +1,4 @@
-"""Users and packages are those that fedmsg.meta knows."""
+"""Users, packages and agents are those that fedmsg.meta and the schema classes know."""
 
 from __future__ import annotations
 

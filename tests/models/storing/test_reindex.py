@@ -82,6 +82,42 @@ def test_packages_are_extracted_as_well(archive: str, run: Run) -> None:
     assert [package.name for package in message.packages] == known
 
 
+def test_agents_are_found_as_well(archive: str, run: Run) -> None:
+    put("bodhi", users=("ralph",))
+    put("unknown", topic=UNKNOWN)
+    execute(archive, "UPDATE messages SET agent = NULL WHERE msg_id = 'bodhi'")
+    execute(archive, "UPDATE messages SET agent = 'toshio' WHERE msg_id = 'unknown'")
+    assert run("datanommer-reindex", "--url", archive).stdout == "messages 2, changed 1\n"
+    agents = execute(archive, "SELECT msg_id, agent FROM messages ORDER BY msg_id")
+    assert agents == [("bodhi", "ralph"), ("unknown", "toshio")]
+    assert run("datanommer-reindex", "--url", archive).stdout == "messages 2, changed 0\n"
+
+
+def test_what_a_package_would_know_that_is_not_installed_is_kept(archive: str, run: Run) -> None:
+    headers = {
+        "fedora_messaging_schema": "nowhere.v1",
+        "fedora_messaging_schema_package": "nowhere-messages",
+        "fedora_messaging_user_ralph": True,
+    }
+    put("nowhere", users=("lmacken",), topic=UNKNOWN, headers=headers)
+    put("too", users=("lmacken",), headers={"fedora_messaging_schema": "elsewhere.v1"})
+    put("told", headers={"fedora_messaging_schema": "elsewhere.v1"})
+    execute(archive, "UPDATE messages SET agent = 'toshio' WHERE msg_id IN ('nowhere', 'told')")
+    execute(archive, "UPDATE messages SET agent = NULL WHERE msg_id = 'too'")
+    result = run("datanommer-reindex", "--url", archive)
+    assert result.stdout == "messages 3, changed 3\n"
+    assert sorted(result.stderr.splitlines()) == [
+        "Kept as they are: 1. Install nowhere-messages to know more about them.",
+        "Kept as they are: 2. Install the package with elsewhere.v1 to know more about them.",
+    ]
+    assert execute(archive, NAMES) == [
+        *(("nowhere", "lmacken"), ("nowhere", "ralph")),
+        *(("told", "ralph"), ("too", "lmacken"), ("too", "ralph")),
+    ]
+    agents = execute(archive, "SELECT msg_id, agent FROM messages ORDER BY msg_id")
+    assert agents == [("nowhere", "toshio"), ("told", "toshio"), ("too", "ralph")]
+
+
 def test_only_those_that_are_asked_for(archive: str, run: Run) -> None:
     for second in range(4):
         put(f"{second}", timestamp=second)

@@ -80,6 +80,9 @@ _user_option = _option("--user", "users", "NAME", "Only messages that concern th
 _package_option = _option(
     "--package", "packages", "NAME", "Only messages that concern this package."
 )
+_agent_option = _option(
+    "--agent", "agents", "NAME", "Only what this user did; --user also finds what concerns them."
+)
 _contains_option = _option(
     "--contains",
     "contains",
@@ -101,6 +104,7 @@ _not_options = [
         ("category", "categories", "CATEGORY", "of this category"),
         ("user", "users", "NAME", "that concern this user"),
         ("package", "packages", "NAME", "that concern this package"),
+        ("agent", "agents", "NAME", "about what this user did"),
         ("contains", "contains", "TEXT", "with this text in their content"),
     )
 ]
@@ -108,6 +112,7 @@ _more_options = [
     category_option,
     _user_option,
     _package_option,
+    _agent_option,
     _contains_option,
     _field_option,
     *_not_options,

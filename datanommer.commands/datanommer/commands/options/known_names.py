@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 _PATIENCE = 0.4
 #: The server's own: it gives up as well.
 _SETTINGS = {"statement_timeout": "400ms", "lock_timeout": "400ms"}
-#: The filters that it completes, and what the names are of.
+#: The filters that it completes, and what the names are of: whoever did something is a user.
 _KINDS = {
     "topics": "topics",
     "categories": "categories",
     "users": "users",
     "packages": "packages",
+    "agents": "users",
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The keys of a dump.
 RECORD = (
     *("topic", "msg", "msg_id", "i", "timestamp", "username", "crypto", "certificate"),
-    *("signature", "source_name", "source_version", "headers", "users", "packages"),
+    *("signature", "source_name", "source_version", "headers", "users", "packages", "agent"),
     "extra",
 )
 #: What the processors of `fedmsg.meta` make of a message.

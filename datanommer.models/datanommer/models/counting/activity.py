@@ -1,4 +1,4 @@
-"""How many messages match, by topic, category, user, package, hour, day, week or month.
+"""How many messages match, by topic, category, user, package, agent, hour, day, week or month.
 
 The counters of topics and days tell it where they can. Otherwise the messages are counted.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datanommer.models.database.session import Session
 
 #: What messages can be counted by; a day is one of UTC, a week begins on its Monday.
-NAMES = ("topic", "category", "user", "package")
+NAMES = ("topic", "category", "user", "package", "agent")
 SPANS = ("hour", "day", "week", "month")
 KEYS = (*NAMES, *SPANS)
 
@@ -90,7 +90,8 @@ def read(
     query = _from_counters(asked, key, filters, seen=seen)
     if query is None:
         query = _from_messages(asked, key, filters, seen=seen)
-    return [Count(*row) for row in asked.execute(query)]
+    # Of some messages, nobody knows the agent.
+    return [Count(*row) for row in asked.execute(query) if row[0] is not None]
 
 
 def in_order(counts: Iterable[Count], key: str, limit: int | None) -> list[Count]:
@@ -174,7 +175,7 @@ def _column(entry: Entry, key: str) -> Any:
         return entry.category
     if entry.message is None or key in _ASSOCIATIONS:
         return None
-    return entry.message.c.topic
+    return entry.message.c.topic if key == "topic" else tables.agent_of(entry.message)
 
 
 def _of_ids(key: str, ids: sa.FromClause, *, seen: bool) -> sa.Select[Any]:

@@ -78,7 +78,7 @@ def by(key: str, *, limit: int | None = None, **filters: Any) -> dict[Any, int]:
 
     Args:
         key: one of `datanommer.models.counting.activity.KEYS`: topic, category, user, package,
-            hour, day, week or month (in UTC; a week begins on its Monday).
+            agent, hour, day, week or month (in UTC; a week begins on its Monday).
         limit: only so many, those with most messages; None for all.
 
     Returns:

@@ -13,7 +13,7 @@ from datanommer.models.database import engine as engines
 from datanommer.models.errors import DatanommerError
 
 #: The revision of this version's schema. A test holds it equal to the migrations.
-HEAD = "f2a90b6c37d4"
+HEAD = "8be41d7c3f06"
 # The last revision of the classic line. Our migrations start from it.
 _LAST_CLASSIC = "57be773be52b"
 _OLDER_CLASSIC = frozenset(
@@ -83,7 +83,8 @@ _ADDED = {
     "7b90d2f5c61a": "datanommer_topics_on_insert",
     "c2f4816b9d05": "sync_events",
     "5d0c93be174a": "datanommer_draw_ids",
-    HEAD: "topic_days",
+    "f2a90b6c37d4": "topic_days",
+    HEAD: "messages_agent_timestamp_id_idx",
 }
 _TABLES_OF_STEPS = OWN_TABLES & set(_ADDED.values())
 

@@ -121,6 +121,11 @@ def storable_names(names: Any) -> tuple[str, ...]:
     return tuple(sorted({name for name in names if isinstance(name, str) and _is_name(name)}))
 
 
+def storable_name(name: Any) -> str | None:
+    """The name of a user, if it can be stored; else None."""
+    return next(iter(storable_names([name])), None)
+
+
 def _is_name(name: str) -> bool:
     try:
         check_text("name", name)

@@ -43,6 +43,7 @@ class Row:
             `datanommer.models.storing.duplicates` looks for it under those of other years.
         users: the names of the users that the message concerns, each once.
         packages: the names of the packages, likewise.
+        agent: the name of the user who did what the message tells, or None where nobody knows.
     """
 
     msg_id: str
@@ -62,6 +63,7 @@ class Row:
     from_amqp: bool = False
     users: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    agent: str | None = None
 
     @classmethod
     def from_envelope(

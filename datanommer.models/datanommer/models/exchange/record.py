@@ -1,7 +1,7 @@
 """A message as one JSON object: what the commands print, and what they load again.
 
 A record has the twelve keys of the classic line, `topic` and `msg` first; then `users`,
-`packages` and, where the message has one, `extra`. An absent key of the body is null.
+`packages`, `agent` and, where the message has one, `extra`. An absent key of the body is null.
 `timestamp` is epoch seconds, in the form that the sender gave (int or float).
 """
 
@@ -56,6 +56,7 @@ FIELDS = {
     "headers": "coalesce(m.headers::text, 'null')",
     "users": "coalesce(u.names::text, '[]')",
     "packages": "coalesce(p.names::text, '[]')",
+    "agent": _text("m.agent"),
 }
 _FIELDS = ", ', ', ".join(f"""'"{name}": ', {sql}""" for name, sql in FIELDS.items())
 #: A record as SQL, a text. `concat` is the fastest way to JSON that PostgreSQL has (a chain of ||
@@ -119,11 +120,13 @@ def parse_reject(value: Any) -> Item:
     except NotStorable as error:
         return Reject.of_received(value, error)
     is_named = "users" in value or "packages" in value
-    if not is_named:
+    if not is_named or "agent" not in value:
         concerned.tell(row, envelope["body"])
-    else:
+    if is_named:
         row.users = fields.storable_names(value.get("users"))
         row.packages = fields.storable_names(value.get("packages"))
+    if "agent" in value:
+        row.agent = fields.storable_name(value["agent"])
     return row
 
 
@@ -134,7 +137,7 @@ def _sent_id(record: dict[str, Any]) -> str | None:
 
 def _envelope_of(record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The envelope of a record, and the id and the time that the message has in the archive."""
-    own = {"users", "packages", "extra"}
+    own = {"users", "packages", "agent", "extra"}
     columns = {
         "topic": None,
         "headers": None,

@@ -24,7 +24,7 @@ class Filters:
         since: no message sent before this (aware).
         before: no message sent after this (aware).
         msg_id: only the message with this id.
-        agents: who sent a message: its `username`.
+        agents: who did what a message tells; where nobody knows, its `username`, who sent it.
         contains, not_contains: texts that `msg` holds somewhere, as its JSON has them (escaped).
         field_values: values inside `msg`; see `datanommer.models.filtering.content`.
     """

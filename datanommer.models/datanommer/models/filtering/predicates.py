@@ -120,9 +120,9 @@ def _of_message(filters: Filters, message: sa.FromClause) -> list[Predicate]:
     if filters.not_topics:
         predicates.append(message.c.topic.not_in(filters.not_topics))
     if filters.agents:
-        predicates.append(message.c.username.in_(filters.agents))
+        predicates.append(tables.agent_of(message).in_(filters.agents))
     if filters.not_agents:
-        agent = message.c.username
+        agent = tables.agent_of(message)
         predicates.append(sa.or_(agent.is_(None), agent.not_in(filters.not_agents)))
     if filters.contains:
         predicates.append(sa.or_(*(_contains(message, needle) for needle in filters.contains)))

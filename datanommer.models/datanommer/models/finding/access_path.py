@@ -149,7 +149,7 @@ def _paths(filters: Filters) -> Iterator[AccessPath]:
         yield _along_messages(filters, "categories", "category", filters.categories)
     if filters.agents:
         m = tables.messages.alias()
-        keys = ((m.c.username, filters.agents),)
+        keys = ((tables.agent_of(m), filters.agents),)
         yield AccessPath(Entry.of_message(m), keys, filters.without("agents"))
 
 

@@ -18,8 +18,8 @@ from datanommer.models.errors import NotStorable
 _OPTIONAL_KEYS = ("certificate", "crypto", "headers", "signature", "username")
 # What an archive adds (source: fedmsg.crypto.utils, fedmsg 1.1.7; datagrepper 1.1.0; `as_dict`).
 _MARKS = ("source_name", "source_version")
-_NAMES = ("users", "packages")
-# What the newer line has for `username`.
+_NAMES = ("users", "packages", "agent")
+# What the newer line has for `username`. Of what came over AMQP, it is who did it.
 _AGENT = "agent_name"
 _ADDED_KEYS = (*_MARKS, *_NAMES, _AGENT, "category", "id")
 
@@ -29,10 +29,13 @@ def to_record(message: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         message: its columns by their names, such as one of a datagrepper's ``raw_messages``. The
-            names of users and packages are taken as they are.
+            names of users and packages, and of the agent, are taken as they are.
     """
     body = restored({**dict.fromkeys(_MARKS), **message})
     names = {name: message[name] for name in _NAMES if name in message}
+    agent = message.get(_AGENT) or message.get("username")
+    if agent and agent != body.get("username"):
+        names.setdefault("agent", agent)
     return {**body, **names}
 
 

@@ -1,15 +1,22 @@
-"""The users and packages that a message concerns, as the processors of `fedmsg.meta` know them."""
+"""Whom and what a message concerns, and who did what it tells.
+
+Three know it: the processors of `fedmsg.meta`, the schema class of the sender, and the headers that
+fedora-messaging writes for users and packages. What they know is joined.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from datanommer.models.envelopes.fields import storable_names
+from datanommer.models.envelopes.fields import first_dict, storable_name, storable_names
 from datanommer.models.envelopes.row import Row
-from datanommer.models.preparing import processors
+from datanommer.models.preparing import processors, schema_classes
 
 Names = tuple[str, ...]
+
+# What the headers for a user and for a package begin with (source: fedora_messaging.message, 3.9).
+_USER, _PACKAGE = "fedora_messaging_user_", "fedora_messaging_rpm_"
 
 
 class Concerned(NamedTuple):
@@ -17,36 +24,51 @@ class Concerned(NamedTuple):
 
     Attributes:
         users, packages: their names, each once, sorted; None where nobody knows any.
+        agent: the user who did it; None where nobody knows.
+        missing_package: the package that would know more, where it is not installed.
     """
 
     users: Names | None
     packages: Names | None
+    agent: str | None
+    missing_package: str | None = None
 
 
 def find(body: Mapping[str, Any]) -> Concerned:
     """Whom a message concerns.
 
-    Whatever a processor does, the message does not suffer. One that raises finds nothing, and names
-    that cannot be stored are left out.
+    Whatever a processor or a schema class does, the message does not suffer. One that raises finds
+    nothing, and names that cannot be stored are left out.
 
     Args:
         body: the body of the message, with `topic` and `msg`.
     """
     processor = processors.processor_of(body)
+    headers = first_dict(body.get("headers")) or {}
+    message = schema_classes.message_of(body, headers) if headers else None
+    users = _of_processor(processor, "usernames", body)
+    packages = _of_processor(processor, "packages", body)
+    if message is None:
+        agent = _agent_of_processor(processor, body, users or ())
+    else:
+        agent = storable_name(schema_classes.ask(message, "agent_name"))
     return Concerned(
-        _of_processor(processor, "usernames", body), _of_processor(processor, "packages", body)
+        _joined(users, _of_class(message, "usernames"), _of_headers(headers, _USER)),
+        _joined(packages, _of_class(message, "packages"), _of_headers(headers, _PACKAGE)),
+        agent,
+        schema_classes.missing_package(headers) if headers else None,
     )
 
 
 def tell(row: Row, body: Mapping[str, Any]) -> None:
-    """Let a row have the users and the packages of its message.
+    """Let a row have the users, the packages and the agent of its message.
 
     Args:
         row: of the message.
         body: its body, as for `find`.
     """
     found = find(body)
-    row.users, row.packages = found.users or (), found.packages or ()
+    row.users, row.packages, row.agent = found.users or (), found.packages or (), found.agent
 
 
 def body_of(envelope: Mapping[str, Any], topic: str) -> Mapping[str, Any]:
@@ -63,6 +85,38 @@ def body_of(envelope: Mapping[str, Any], topic: str) -> Mapping[str, Any]:
     return {"headers": envelope["headers"], **body, "topic": topic}
 
 
+def _joined(*parts: Names | None) -> Names | None:
+    known = [part for part in parts if part is not None]
+    if len(known) < 2:  # noqa: PLR2004  nothing to join
+        return known[0] if known else None
+    return storable_names([name for part in known for name in part])
+
+
 def _of_processor(processor: Any, kind: str, body: Mapping[str, Any]) -> Names | None:
     names = None if processor is None else processors.ask(processor, kind, body)
     return None if names is None else storable_names(names)
+
+
+def _of_class(message: Any, kind: str) -> Names | None:
+    names = None if message is None else schema_classes.ask(message, kind)
+    return None if names is None else storable_names(names)
+
+
+def _of_headers(headers: Mapping[str, Any], prefix: str) -> Names | None:
+    names = [name.removeprefix(prefix) for name in headers if name.startswith(prefix)]
+    return storable_names(names) if names else None
+
+
+def _agent_of_processor(processor: Any, body: Mapping[str, Any], users: Names) -> str | None:
+    """The agent that a processor knows: of several users, the one that the message itself names.
+
+    `fedmsg.meta.msg2agent` takes any of them.
+    """
+    # Most processors have no such method.
+    if callable(getattr(processor, "agent", None)):
+        return storable_name(processors.ask(processor, "agent", body))
+    if len(users) == 1:
+        return users[0]
+    told = body["msg"].get("agent") if users and isinstance(body["msg"], dict) else None
+    name = told.get("username") if isinstance(told, dict) else told
+    return name if isinstance(name, str) and name in users else None

@@ -31,6 +31,7 @@ def values_of(row: Row) -> tuple[Any, ...]:
         row.category,
         f"{row.timestamp.isoformat()}+00",
         row.username,
+        row.agent,
         row.crypto,
         None if row.signature is None else rf"\x{row.signature.hex()}",
         row.source_name,

@@ -16,8 +16,8 @@ from datanommer.models.storing import copy_format, extractions
 
 #: The columns of `messages` that a row fills.
 COLUMNS = (
-    "id, certificate_id, msg_id, i, topic, category, timestamp, username, crypto, signature, "
-    "source_name, source_version, msg, headers, extra"
+    "id, certificate_id, msg_id, i, topic, category, timestamp, username, agent, crypto, "
+    "signature, source_name, source_version, msg, headers, extra"
 )
 # Rows up to the size of a page stay whole in it, because what is compressed or moved out of line
 # here would be so in `messages` once more: a tenth of the time of a batch. It does not

@@ -1,11 +1,12 @@
 """What was extracted from stored messages, extracted anew.
 
 After an upgrade of its processors, ``fedmsg.meta`` knows more messages than it did when those were
-stored. What was sent is not changed.
+stored, and so do schema classes that are installed later. What was sent is not changed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -35,11 +36,13 @@ class Progress(NamedTuple):
         messages: how many were examined.
         changed: for how many of them something changed.
         timestamp: when the last of them was sent (naive, in UTC).
+        missing: how many keep what they have, because a package is not installed; by package.
     """
 
     messages: int
     changed: int
     timestamp: datetime
+    missing: Counter[str]
 
 
 def reindex(engine: sa.Engine, filters: Filters) -> Iterator[Progress]:
@@ -59,48 +62,90 @@ def reindex(engine: sa.Engine, filters: Filters) -> Iterator[Progress]:
         sqlalchemy.exc.DBAPIError, psycopg2.Error: the database failed; the batch is not changed.
     """
     messages = changed = 0
+    missing: Counter[str] = Counter()
     after: Cursor | None = None
     while batch_and_changed := in_transaction(engine, partial(_renew, filters, after)):
-        batch, renewed = batch_and_changed
+        batch, renewed, of_batch = batch_and_changed
+        missing = missing + of_batch
         messages += len(batch)
         changed += len(renewed)
         last_id, last = batch[-1]
         after = last.timestamp, last_id
-        yield Progress(messages, changed, last.timestamp)
+        yield Progress(messages, changed, last.timestamp, missing)
 
 
 def _renew(
     filters: Filters, after: Cursor | None, connection: sa.Connection
-) -> tuple[Stored, set[int]] | None:
-    """Extract anew from the batch that comes after a cursor; None if there is none."""
+) -> tuple[Stored, set[int], Counter[str]] | None:
+    """Extract anew from the batch that comes after a cursor; None if there is none.
+
+    Returns:
+        The batch, the ids of those that changed, and how many miss a package.
+    """
     query = stored_rows.select(filters, after=after).limit(_BATCH)
     batch = stored_rows.read(connection.execute(query))
     if not batch:
         return None
     cursor = connection.connection.cursor()
     found = {row_id: concerned.find(body) for row_id, body in _bodies(batch) if body is not None}
-    changed = _renew_names(cursor, found)
+    changed = _renew_names(cursor, found) | _renew_agents(cursor, found)
     for extraction in extractions.installed():
         changed |= extraction.renew(cursor, batch)
-    return batch, changed
+    missing = [each.missing_package for each in found.values() if each.missing_package is not None]
+    return batch, changed, Counter(missing)
 
 
 def _renew_names(cursor: Any, found: dict[int, Concerned]) -> set[int]:
     """Let the messages have the users and packages that are known today.
 
-    A message of which nobody knows any, or at which everybody fails, keeps those that it has.
+    A message of which nobody knows any, or at which everybody fails, keeps those that it has. One
+    whose package is not installed gets those that are known without it, and loses none.
     """
+    incomplete = {row_id for row_id, each in found.items() if each.missing_package is not None}
     changes = []
     for kind, table in _TABLES:
         names = {row_id: getattr(each, kind) for row_id, each in found.items()}
         known = {row_id: those for row_id, those in names.items() if those is not None}
-        changes.append(_difference(cursor, table, known))
+        stale, new = _difference(cursor, table, known)
+        changes.append(([pair for pair in stale if pair[1] not in incomplete], new))
     for (names_table, _), (_, missing) in zip(_TABLES, changes, strict=True):
         insert_names(cursor, names_table, {name for name, _ in missing})
     for (_, table), (stale, missing) in zip(_TABLES, changes, strict=True):
         _delete(cursor, table, stale)
         _insert(cursor, table, missing)
     return {row_id for change in changes for pairs in change for _, row_id in pairs}
+
+
+def _renew_agents(cursor: Any, found: dict[int, Concerned]) -> set[int]:
+    """Let the messages have the agents that are known today; the others keep theirs.
+
+    So does one that has an agent, and whose package is not installed: that may have told it.
+    """
+    agents = [
+        (row_id, each.agent, each.missing_package is None)
+        for row_id, each in sorted(found.items())
+        if each.agent
+    ]
+    if not agents:
+        return set()
+    ids, names, are_sure = map(list, zip(*agents, strict=True))
+    cursor.execute(
+        "SELECT m.id, known.agent "
+        "FROM unnest(%s, %s::text[], %s::boolean[]) AS known (id, agent, is_sure) "
+        "JOIN messages m USING (id) WHERE m.agent IS DISTINCT FROM known.agent "
+        "AND (known.is_sure OR m.agent IS NULL) ORDER BY m.id",
+        [ids, names, are_sure],
+    )
+    changed = cursor.fetchall()
+    if changed:
+        execute_values(
+            cursor,
+            "UPDATE messages m SET agent = known.agent FROM (VALUES %s) AS known (id, agent) "
+            "WHERE m.id = known.id",
+            changed,
+            page_size=len(changed),
+        )
+    return {row_id for row_id, _ in changed}
 
 
 def _bodies(batch: Stored) -> Iterator[tuple[int, Any]]:
