@@ -452,6 +452,27 @@ def test_alembic_finds_no_difference_between_head_and_the_models(alembic):
     assert alembic("current").stdout.split() == [HEAD, "(head)"]
 
 
+def test_every_table_and_column_says_what_it_holds(database):
+    silent = [
+        (table.name, part.name)
+        for table in tables.metadata.tables.values()
+        for part in (table, *table.columns)
+        if not part.comment or not part.comment.endswith(".")
+    ]
+    assert silent == []
+    said = execute(
+        database, "SELECT count(*) FROM pg_description WHERE objoid = 'messages'::regclass"
+    )
+    assert said == [(1 + len(tables.messages.columns),)]
+
+
+def test_a_comment_that_differs_from_the_models_is_found(alembic):
+    assert alembic("upgrade", "head").returncode == 0
+    assert alembic("downgrade", "e16b58d0a92f").returncode == 0
+    assert alembic("stamp", "head").returncode == 0
+    assert "comment" in alembic("check").stderr
+
+
 def test_alembic_looks_for_the_database_in_the_order_that_is_documented(
     alembic, empty_database, tmp_path, monkeypatch
 ):

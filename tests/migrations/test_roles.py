@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import uuid
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,13 @@ from syncs import three_nights
 
 INI = str(FILE.with_name("alembic.ini"))
 TABLES = sorted({*tables.metadata.tables, "alembic_version"})
+VIEWS = [
+    "classic.messages",
+    'classic."user"',
+    "classic.package",
+    "classic.user_messages",
+    "classic.package_messages",
+]
 INSERT = (
     "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg) "
     "VALUES ('x', 0, 't', 'c', now(), '1')"
@@ -73,6 +81,11 @@ FOR_THE_OWNER = [
     "INSERT INTO rejected (id, kind, reason, raw, sha256) VALUES (5, '', '', '', '')",
     "INSERT INTO rejected (received_at, kind, reason, raw, sha256) VALUES (now(), '', '', '', '')",
     "UPDATE sync_events SET run_id = 'x'",
+    "INSERT INTO classic.\"user\" VALUES ('x')",
+    "DELETE FROM classic.package_messages",
+    "DROP VIEW classic.messages",
+    "CREATE TABLE classic.another ()",
+    "CREATE SCHEMA another",
 ]
 FOR_THE_MAINTAINER = [
     "DELETE FROM rejected",
@@ -334,7 +347,7 @@ class TestTheReader:
 
     def test_may_do_nothing_else(self, roles: Roles) -> None:
         url = roles.member("datanommer_reader")
-        for table in TABLES:
+        for table in TABLES + VIEWS:
             assert not refused(url, f"SELECT * FROM {table}")
         for sql in FOR_THE_OWNER + FOR_THE_MAINTAINER + FOR_THE_WRITER:
             assert refused(url, sql), sql
@@ -426,6 +439,22 @@ class TestTheOwner:
         datanommer.models.init(roles_before_tables.member("datanommer_writer"))
         assert add_all([envelope()]).stored == 1
 
+    def test_is_told_what_to_type_where_it_may_make_no_schema(
+        self, roles_before_tables: Roles, empty_database: str, run: Run
+    ) -> None:
+        execute(
+            empty_database,
+            f"REVOKE CREATE ON DATABASE {sa.make_url(empty_database).database} "
+            "FROM datanommer_owner",
+        )
+        url = roles_before_tables.member("datanommer_owner")
+        told = run("datanommer-create-db", "--url", url)
+        assert told.returncode == 1
+        typed = re.search("Type as a superuser: (.*)\\. Then run", told.stderr)
+        assert typed, told.stderr
+        execute(empty_database, typed[1])
+        assert run("datanommer-create-db", "--url", url).returncode == 0
+
     def test_may_do_anything(self, roles: Roles) -> None:
         url = roles.member("datanommer_owner")
         for sql in FOR_THE_OWNER + FOR_THE_MAINTAINER + FOR_THE_WRITER:
@@ -447,10 +476,28 @@ class TestTheFile:
             database,
             "GRANT ALL ON ALL TABLES IN SCHEMA public TO datanommer_writer;"
             "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO datanommer_writer;"
+            "GRANT ALL ON SCHEMA classic TO datanommer_reader;"
+            "GRANT ALL ON ALL TABLES IN SCHEMA classic TO datanommer_maintainer;"
             "GRANT UPDATE (reason) ON rejected TO datanommer_reader",
         )
         roles.install()
         assert rights(database) == before
+
+    def test_who_may_read_all_tables_of_a_view_may_read_the_view_after_the_upgrade(
+        self, no_roles_yet: Roles, empty_database: str
+    ) -> None:
+        engine = create_engine(empty_database)
+        migrations.upgrade(engine, "8be41d7c3f06")
+        everything, less = no_roles_yet.member(None), no_roles_yet.member(None)
+        for url, granted in ((everything, "messages, certificates, users"), (less, "messages")):
+            name = sa.make_url(url).username
+            execute(empty_database, f"GRANT SELECT ON {granted} TO {name}")
+        migrations.upgrade(engine)
+        engine.dispose()
+        assert not refused(everything, 'SELECT * FROM classic.messages, classic."user"')
+        assert refused(everything, "SELECT * FROM classic.package")
+        for view in VIEWS:
+            assert refused(less, f"SELECT * FROM {view}")
 
     def test_what_it_gave_before_the_upgrade_is_put_right_by_the_upgrade(
         self, roles: Roles, database: str, run: Run
@@ -472,10 +519,8 @@ class TestTheFile:
         self, roles: Roles, database: str, run: Run
     ) -> None:
         owner = roles.member("datanommer_owner")
-        assert (
-            run("alembic", "-c", INI, "-x", f"url={owner}", "downgrade", "c2f4816b9d05").returncode
-            == 0
-        )
+        alembic = ("alembic", "-c", INI, "-x", f"url={owner}")
+        assert run(*alembic, "downgrade", "c2f4816b9d05").returncode == 0
         url = roles.member(None)
         name = sa.make_url(url).username
         execute(
@@ -483,7 +528,7 @@ class TestTheFile:
             f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {name};"
             f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name};",
         )
-        assert run("alembic", "-c", INI, "-x", f"url={owner}", "upgrade", "head").returncode == 0
+        assert run(*alembic, "upgrade", "head").returncode == 0
         datanommer.models.init(url)
         assert add_all([envelope(certificate="c")]).stored == 1
 
@@ -493,13 +538,17 @@ class TestTheFile:
         url = no_roles_yet.member(None)
         name = sa.make_url(url).username
         execute(empty_database, f"GRANT ALL ON SCHEMA public TO {name}")
+        execute(empty_database, f"CREATE SCHEMA classic AUTHORIZATION {name}")
         assert run("datanommer-create-db", "--url", url).returncode == 0
         no_roles_yet.install()
         owners = execute(
             empty_database,
-            "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relkind IN ('r', 'S') "
-            "AND relnamespace = 'public'::regnamespace UNION SELECT proowner::regrole::text "
-            "FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+            "SELECT DISTINCT relowner::regrole::text FROM pg_class "
+            "WHERE relkind IN ('r', 'S', 'v') "
+            "AND relnamespace::regnamespace::text IN ('public', 'classic') "
+            "UNION SELECT proowner::regrole::text FROM pg_proc "
+            "WHERE pronamespace = 'public'::regnamespace "
+            "UNION SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'classic'",
         )
         assert owners == [("datanommer_owner",)]
         datanommer.models.init(url)
@@ -528,14 +577,17 @@ def rights(url: str) -> list[tuple[object, ...]]:
     in_order = "(SELECT array_agg(each ORDER BY each) FROM unnest({}::text[]) AS each)::text"
     return execute(
         url,
-        f"SELECT relname, relowner::regrole::text, {in_order.format('relacl')} FROM pg_class "
-        "WHERE relnamespace = 'public'::regnamespace "
+        "SELECT pg_class.oid::regclass::text, relowner::regrole::text, "
+        f"{in_order.format('relacl')} FROM pg_class "
+        "JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname IN ('public', 'classic') "
         f"UNION ALL SELECT attrelid::regclass || '.' || attname, '', {in_order.format('attacl')} "
-        "FROM pg_attribute WHERE attacl IS NOT NULL "
+        "FROM pg_attribute WHERE attacl IS NOT NULL AND NOT attisdropped "
         f"UNION ALL SELECT nspname, nspowner::regrole::text, {in_order.format('nspacl')} "
-        "FROM pg_namespace WHERE nspname = 'public' "
+        "FROM pg_namespace WHERE nspname IN ('public', 'classic') "
         f"UNION ALL SELECT '', '', {in_order.format('datacl')} FROM pg_database "
         "WHERE datname = current_database() "
         f"UNION ALL SELECT proname, proowner::regrole::text, {in_order.format('proacl')} "
-        "FROM pg_proc WHERE starts_with(proname, 'datanommer_') ORDER BY 1",
+        "FROM pg_proc WHERE starts_with(proname, 'datanommer_') "
+        "ORDER BY 1",
     )

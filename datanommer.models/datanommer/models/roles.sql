@@ -5,7 +5,8 @@
 --   datanommer_maintainer  the same; takes rejects away that could be stored after all
 --                          (datanommer-rejected), and renews the users, the packages and the
 --                          agents of messages, and what is known of the syncs of logs
---   datanommer_owner       owns the tables: migrates them, and may do anything with them
+--   datanommer_owner       owns the tables: migrates them, may do anything with them, and may
+--                          make schemas in the database
 --
 -- Nobody but the owner can change what was sent, delete a message, choose when one was stored, or give one an id
 -- that its sequence has not given out. The roles cannot log in; those who log in are members:
@@ -53,7 +54,7 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT WHERE to_regclass('messages_agent_timestamp_id_idx') IS NOT NULL
+            SELECT WHERE to_regclass('messages_timestamp_utc_idx') IS NOT NULL
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
@@ -68,6 +69,8 @@ BEGIN
         'GRANT TEMPORARY ON DATABASE %I TO datanommer_owner, datanommer_maintainer, '
         'datanommer_writer', current_database()
     );
+    -- The migrations make the schema of the classic views.
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO datanommer_owner', current_database());
     -- As it is from PostgreSQL 15 on.
     EXECUTE format('REVOKE CREATE ON SCHEMA %s FROM PUBLIC', place);
     EXECUTE format(
@@ -83,13 +86,20 @@ DECLARE
     item record;
 BEGIN
     FOR item IN
-        SELECT 'TABLE' AS kind, oid::regclass::text AS name, relowner AS owner
+        SELECT 'SCHEMA' AS kind, nspname::text AS name, nspowner AS owner
+        FROM pg_namespace WHERE nspname = 'classic' AND to_regclass('messages') IS NOT NULL
+        UNION ALL
+        -- The views read the tables with the rights of who owns them.
+        SELECT CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, oid::regclass::text, relowner
         FROM pg_class
         WHERE oid IN (
             to_regclass('messages'), to_regclass('certificates'), to_regclass('users'),
             to_regclass('packages'), to_regclass('user_messages'), to_regclass('package_messages'),
             to_regclass('topics'), to_regclass('topic_days'), to_regclass('rejected'),
-            to_regclass('sync_events'), to_regclass('alembic_version')
+            to_regclass('sync_events'), to_regclass('alembic_version'),
+            to_regclass('classic.messages'), to_regclass('classic.user'),
+            to_regclass('classic.package'), to_regclass('classic.user_messages'),
+            to_regclass('classic.package_messages')
         )
         UNION ALL
         -- The functions of the triggers write with the rights of who owns them.
@@ -116,7 +126,8 @@ BEGIN
     END IF;
 
     REVOKE ALL ON messages, certificates, users, packages, user_messages, package_messages, topics,
-        topic_days, rejected, sync_events, alembic_version
+        topic_days, rejected, sync_events, alembic_version, classic.messages,
+        classic."user", classic.package, classic.user_messages, classic.package_messages
         FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
     EXECUTE format(
         'REVOKE ALL ON SEQUENCE %s, %s, %s '
@@ -128,8 +139,11 @@ BEGIN
         FROM PUBLIC, datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     GRANT SELECT ON messages, certificates, users, packages, user_messages, package_messages,
-        topics, topic_days, rejected, sync_events, alembic_version
+        topics, topic_days, rejected, sync_events, alembic_version, classic.messages,
+        classic."user", classic.package, classic.user_messages, classic.package_messages
         TO datanommer_maintainer, datanommer_writer, datanommer_reader;
+    REVOKE ALL ON SCHEMA classic FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
+    GRANT USAGE ON SCHEMA classic TO datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     -- Not topics and topic_days: triggers write there, whoever adds the messages. Not when something
     -- came: the server's clock says that. The id of a message is drawn ahead, and a trigger makes

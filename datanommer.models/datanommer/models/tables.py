@@ -1,7 +1,8 @@
 """All tables at head.
 
 The migrations in ``alembic/`` make this schema in a database; a test proves the two equal.
-The triggers that keep `topics` and `topic_days` are made by the migrations alone.
+The triggers that keep `topics` and `topic_days`, and the views of the classic line, are made by the
+migrations alone.
 """
 
 from __future__ import annotations
@@ -50,35 +51,87 @@ def _short(column: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"octet_length({column}) <= {MAX_TEXT_BYTES}", name=column)
 
 
-def _id() -> sa.Column[int]:
-    return sa.Column("id", sa.BigInteger, sa.Identity(always=False), primary_key=True)
+def _id(comment: str) -> sa.Column[int]:
+    return sa.Column(
+        "id", sa.BigInteger, sa.Identity(always=False), primary_key=True, comment=comment
+    )
 
 
-#: The messages of the bus, each exactly as it was sent: the columns give back its body, and
-#: `extra` holds what they cannot (see `datanommer.models.envelopes.extra`).
 messages = sa.Table(
     "messages",
     metadata,
-    _id(),
+    _id("Grows as messages arrive; numbers may be missing."),
     # Columns of eight bytes come first, so that none is padded.
-    sa.Column("i", sa.BigInteger, nullable=False),
-    sa.Column("timestamp", NaiveUTC, nullable=False),
-    sa.Column("stored_at", NaiveUTC, server_default=sa.text("clock_timestamp()")),
-    sa.Column("certificate_id", sa.BigInteger, sa.ForeignKey("certificates.id")),
-    sa.Column("msg_id", IndexedText, nullable=False, unique=True),
-    sa.Column("topic", IndexedText, nullable=False),
-    sa.Column("category", IndexedText, nullable=False),
-    sa.Column("username", IndexedText),
-    sa.Column("crypto", sa.Text),
-    sa.Column("signature", sa.LargeBinary),
-    sa.Column("source_name", sa.Text),
-    sa.Column("source_version", sa.Text),
-    # json, not jsonb: the text of the sender, so that its signature still verifies.
-    sa.Column("msg", sa.JSON, nullable=False),
-    sa.Column("headers", sa.JSON),
-    sa.Column("extra", sa.JSON),
-    # Who did what the message tells, if that is known.
-    sa.Column("agent", IndexedText),
+    sa.Column("i", sa.BigInteger, nullable=False, comment="The number that the sender gave it."),
+    sa.Column(
+        "timestamp",
+        NaiveUTC,
+        nullable=False,
+        comment="When it was sent, by the clock of the sender; shown in the time zone of the "
+        "session.",
+    ),
+    sa.Column(
+        "stored_at",
+        NaiveUTC,
+        server_default=sa.text("clock_timestamp()"),
+        comment="When it was stored, by the clock of the server. NULL if it came with the upgrade "
+        "of a classic archive.",
+    ),
+    sa.Column(
+        "certificate_id",
+        sa.BigInteger,
+        sa.ForeignKey("certificates.id"),
+        comment="The certificate that was sent with it.",
+    ),
+    sa.Column(
+        "msg_id",
+        IndexedText,
+        nullable=False,
+        unique=True,
+        comment="The id that the sender gave it, or that the archive made where there was none.",
+    ),
+    sa.Column(
+        "topic",
+        IndexedText,
+        nullable=False,
+        comment="Such as org.fedoraproject.prod.bodhi.update.comment.",
+    ),
+    sa.Column(
+        "category",
+        IndexedText,
+        nullable=False,
+        comment="The part of the topic that names the application, such as bodhi.",
+    ),
+    sa.Column(
+        "username",
+        IndexedText,
+        comment="The account that sent it, mostly that of a service. Whom it concerns is in "
+        "user_messages.",
+    ),
+    sa.Column("crypto", sa.Text, comment="How it is signed, such as x509 or gpg."),
+    sa.Column(
+        "signature",
+        sa.LargeBinary,
+        comment="The bytes that were sent as base64. What was sent in any other form is in extra.",
+    ),
+    sa.Column("source_name", sa.Text, comment="As it was sent: the archive that it came from."),
+    sa.Column("source_version", sa.Text, comment="As it was sent: the version of that archive."),
+    # json, not jsonb, so that the signature of the sender still verifies.
+    sa.Column("msg", sa.JSON, nullable=False, comment="The content: the JSON of the sender."),
+    sa.Column("headers", sa.JSON, comment="The headers that were sent with it."),
+    # See `datanommer.models.envelopes.extra`.
+    sa.Column(
+        "extra",
+        sa.JSON,
+        comment="The part of what was sent that the other columns do not give back. NULL if there "
+        "is none.",
+    ),
+    sa.Column(
+        "agent",
+        IndexedText,
+        comment="Who did what the message tells, if that is known. The account that sent it is in "
+        "username.",
+    ),
     _short("msg_id"),
     _short("topic"),
     _short("category"),
@@ -92,6 +145,14 @@ messages = sa.Table(
     sa.Index(None, "timestamp", "id"),
     sa.Index(None, "category", "timestamp", "id"),
     sa.Index(None, "topic", "timestamp", "id"),
+    # For the view of the classic line, whose times have no time zone.
+    sa.Index(
+        "messages_timestamp_utc_idx",
+        sa.text("(timestamp AT TIME ZONE 'UTC')"),
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 1024, "autosummarize": "on"},
+    ),
+    comment="The messages of the bus, each exactly as it was sent.",
 )
 
 
@@ -106,38 +167,54 @@ def agent_of(message: sa.FromClause) -> sa.ColumnElement[str]:
 
 sa.Index("messages_agent_timestamp_id_idx", agent_of(messages), messages.c.timestamp, messages.c.id)
 
-#: The certificates that messages are signed with: a host sends the same one with every message.
 certificates = sa.Table(
     "certificates",
     metadata,
-    _id(),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("sha256", sa.LargeBinary, nullable=False, unique=True),
+    _id("What messages refer to."),
+    sa.Column("body", sa.Text, nullable=False, comment="The certificate as it was sent."),
+    sa.Column(
+        "sha256", sa.LargeBinary, nullable=False, unique=True, comment="The SHA-256 of the body."
+    ),
     # Else a writer could store something else before, for messages that are signed with it.
     sa.CheckConstraint("sha256 = sha256(convert_to(body, 'UTF8'))", name="sha256"),
+    # A host sends the same one with every message.
+    comment="The certificates that messages are signed with, each once.",
 )
 
-#: The users and the packages that some message concerns.
 users = sa.Table(
-    "users", metadata, sa.Column("name", IndexedText, primary_key=True), _short("name")
+    "users",
+    metadata,
+    sa.Column("name", IndexedText, primary_key=True, comment="The name of the account."),
+    _short("name"),
+    comment="The users that some message concerns.",
 )
 packages = sa.Table(
-    "packages", metadata, sa.Column("name", IndexedText, primary_key=True), _short("name")
+    "packages",
+    metadata,
+    sa.Column("name", IndexedText, primary_key=True, comment="The name of the package."),
+    _short("name"),
+    comment="The packages that some message concerns.",
 )
 
 
 def _association(table: str, names: str) -> sa.Table:
     """Which messages concern whom.
 
-    The newest messages of a name come straight from the primary key. `category` is that of the
-    message, so that those of a name in a category are as quick to find.
+    The newest messages of a name come straight from the primary key; those of a name in a category
+    are as quick to find.
     """
     return sa.Table(
         table,
         metadata,
-        sa.Column("name", IndexedText, sa.ForeignKey(f"{names}.name"), primary_key=True),
-        sa.Column("timestamp", NaiveUTC, primary_key=True),
-        sa.Column("category", IndexedText, nullable=False),
+        sa.Column(
+            "name",
+            IndexedText,
+            sa.ForeignKey(f"{names}.name"),
+            primary_key=True,
+            comment=f"A name in {names}.",
+        ),
+        sa.Column("timestamp", NaiveUTC, primary_key=True, comment="The timestamp of the message."),
+        sa.Column("category", IndexedText, nullable=False, comment="The category of the message."),
         sa.Column(
             "msg",
             sa.BigInteger,
@@ -145,57 +222,80 @@ def _association(table: str, names: str) -> sa.Table:
             primary_key=True,
             autoincrement=False,
             index=True,
+            comment="The id of the message.",
         ),
         sa.Index(None, "name", "category", "timestamp", "msg"),
+        comment=f"Which messages concern which {names}.",
     )
 
 
 user_messages = _association("user_messages", "users")
 package_messages = _association("package_messages", "packages")
 
-#: How many messages each topic has, and when the first and the last were sent. Triggers on
-#: `messages` keep it.
 topics = sa.Table(
     "topics",
     metadata,
-    sa.Column("category", IndexedText, primary_key=True),
-    sa.Column("topic", IndexedText, primary_key=True),
-    sa.Column("messages", sa.BigInteger, nullable=False),
-    sa.Column("first_seen", NaiveUTC, nullable=False),
-    sa.Column("last_seen", NaiveUTC, nullable=False),
+    sa.Column("category", IndexedText, primary_key=True, comment="The category of the messages."),
+    sa.Column("topic", IndexedText, primary_key=True, comment="The topic of the messages."),
+    sa.Column("messages", sa.BigInteger, nullable=False, comment="How many messages there are."),
+    sa.Column(
+        "first_seen", NaiveUTC, nullable=False, comment="The earliest timestamp of a message."
+    ),
+    sa.Column("last_seen", NaiveUTC, nullable=False, comment="The latest timestamp of a message."),
+    comment="How many messages each topic has. Triggers on messages keep it.",
 )
 
-#: How many messages each topic has a day, in UTC. Triggers on `messages` keep it.
 topic_days = sa.Table(
     "topic_days",
     metadata,
-    sa.Column("category", IndexedText, primary_key=True),
-    sa.Column("topic", IndexedText, primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("category", IndexedText, primary_key=True, comment="The category of the messages."),
+    sa.Column("topic", IndexedText, primary_key=True, comment="The topic of the messages."),
+    sa.Column("day", sa.Date, primary_key=True, comment="The day of their timestamps, in UTC."),
+    sa.Column("messages", sa.BigInteger, nullable=False, comment="How many messages there are."),
     sa.Index(None, "day"),
+    comment="How many messages each topic has a day. Triggers on messages keep it.",
 )
 
-#: The rejects: what no row of `messages` can hold, each once however often it comes. `kind` is one
-#: of `datanommer.models.errors.KINDS`, `raw` is what was received (JSON), `sha256` makes two
-#: rejects the same, and `seen` counts how often it came.
 rejected = sa.Table(
     "rejected",
     metadata,
-    _id(),
-    sa.Column("received_at", NaiveUTC, nullable=False, server_default=sa.text("clock_timestamp()")),
-    sa.Column("msg_id", sa.Text),
-    sa.Column("topic", sa.Text),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("raw", sa.LargeBinary, nullable=False),
-    sa.Column("sha256", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("seen", sa.Integer, nullable=False, server_default=sa.text("1")),
+    _id("What datanommer-rejected calls it."),
+    sa.Column(
+        "received_at",
+        NaiveUTC,
+        nullable=False,
+        server_default=sa.text("clock_timestamp()"),
+        comment="When it came for the first time, by the clock of the server.",
+    ),
+    sa.Column("msg_id", sa.Text, comment="The id that it came with, if it had one."),
+    sa.Column("topic", sa.Text, comment="The topic that it came with, if it had one."),
+    sa.Column(
+        "kind",
+        sa.Text,
+        nullable=False,
+        # `datanommer.models.errors.KINDS`.
+        comment="Why it was rejected: conflict, invalid, too large, or classic.",
+    ),
+    sa.Column("reason", sa.Text, nullable=False, comment="Why it was rejected, in words."),
+    sa.Column("raw", sa.LargeBinary, nullable=False, comment="What was received, as JSON."),
+    sa.Column(
+        "sha256",
+        sa.LargeBinary,
+        nullable=False,
+        unique=True,
+        comment="A SHA-256 that is the same for what is the same reject.",
+    ),
+    sa.Column(
+        "seen",
+        sa.Integer,
+        nullable=False,
+        server_default=sa.text("1"),
+        comment="How often it came.",
+    ),
+    comment="What no row of messages can hold, each once.",
 )
 
-#: What messages of ``logging.stats.sync.*`` report; only `datanommer.models.logging_stats` uses
-#: it. `kind` is the topic after that prefix, such as ``host.start``; what a message does not say
-#: is NULL.
+#: Only `datanommer.models.logging_stats` uses it.
 sync_events = sa.Table(
     "sync_events",
     metadata,
@@ -205,17 +305,24 @@ sync_events = sa.Table(
         sa.ForeignKey("messages.id", ondelete="CASCADE"),
         primary_key=True,
         autoincrement=False,
+        comment="The id of the message.",
     ),
-    sa.Column("timestamp", NaiveUTC, nullable=False),
-    sa.Column("kind", IndexedText, nullable=False),
-    sa.Column("run_id", IndexedText),
-    sa.Column("host", sa.Text),
-    sa.Column("synced_host", sa.Text),
-    sa.Column("log_date", sa.Text),
-    sa.Column("reason", sa.Text),
+    sa.Column("timestamp", NaiveUTC, nullable=False, comment="The timestamp of the message."),
+    sa.Column(
+        "kind",
+        IndexedText,
+        nullable=False,
+        comment="What its topic says after logging.stats.sync, such as host.start.",
+    ),
+    sa.Column("run_id", IndexedText, comment="The run of the sync that it belongs to."),
+    sa.Column("host", sa.Text, comment="The host that the sync runs on."),
+    sa.Column("synced_host", sa.Text, comment="The host whose logs are fetched."),
+    sa.Column("log_date", sa.Text, comment="The day that the logs are of, as the message has it."),
+    sa.Column("reason", sa.Text, comment="What went wrong."),
     _short("kind"),
     _short("run_id"),
     sa.Index(None, "timestamp", "run_id"),
     sa.Index(None, "run_id", "timestamp"),
     sa.Index(None, "run_id", "kind", postgresql_where=sa.text("kind IN ('start', 'finish')")),
+    comment="What messages about syncs of logs say. What one does not say is NULL.",
 )
