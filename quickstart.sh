@@ -1,7 +1,7 @@
 #!/bin/bash
 set -euo pipefail
 
-readonly USAGE="usage: ./quickstart.sh [--serve]
+readonly USAGE="usage: ./quickstart.sh [--serve | --web]
 
 Shows datanommer at work on a bus of its own: it installs datanommer, starts a PostgreSQL, a
 fedmsg-relay and a fedmsg-hub, publishes messages, and asks the archive about them. It echoes what
@@ -9,6 +9,7 @@ it runs. All of it stays in two folders of this checkout, .venv and .datanommer;
 start afresh. Run it again, and the messages are published again.
 
   --serve   keep the hub and its bus, until Ctrl-C
+  --web     the same, with datagrepper, which shows the archive in a browser
   --help    show this text
 
   VENV      (environment) the virtual environment; made where it is missing (default: .venv)
@@ -87,24 +88,34 @@ install() {
         cd "$copy"
         # The pip of Debian 12 cannot build what has no wheel and no pyproject.toml, such as txWS.
         run "$VENV/bin/pip" install --quiet --upgrade pip &&
-            run "$VENV/bin/pip" install --quiet "./datanommer.models[embedded,fedora]" \
-                ./datanommer.consumer ./datanommer.commands .
+            run "$VENV/bin/pip" install --quiet --no-warn-conflicts \
+                "./datanommer.models[embedded,fedora]" ./datanommer.consumer ./datanommer.commands .
     ) || give_up "datanommer cannot be installed, for the reason above."
     rm -rf "$copy"
     echo "$sources" >"$VENV/quickstart.done"
 }
 
-# Two ports that nobody has; both are held until both are found.
+# Its metadata asks for other models, so pip must not read it: docs/datagrepper.rst.
+install_datagrepper() {
+    if python -c 'import datagrepper, fedora_messaging, flask_healthz' 2>/dev/null; then return; fi
+    say "Installing datagrepper"
+    {
+        run pip install --quiet -r contrib/datagrepper/requirements.txt &&
+            run pip install --quiet --no-deps datagrepper==1.1.0
+    } || give_up "datagrepper cannot be installed, for the reason above."
+}
+
+# Three ports that nobody has; all are held until all are found.
 free_ports() {
     python -c '
 import socket
-servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*(server.getsockname()[1] for server in servers))'
 }
 
 configure() {
     local relay_in relay_out
-    read -r relay_in relay_out < <(free_ports)
+    read -r relay_in relay_out web_port < <(free_ports)
     python - "$WORK" "$relay_in" "$relay_out" >"$CONFIG" <<'PYTHON'
 import pprint, sys
 
@@ -131,20 +142,39 @@ PYTHON
 
 daemons=()
 
-# Starts a daemon of fedmsg, and waits until its log says each of the texts.
-start() {
+# Starts a daemon, whose log has the name of its program.
+launch() {
+    printf '%s &\n' "$(show "$@")"
+    "$@" >"$WORK/$1.log" 2>&1 9>&- &
+    daemons+=($!)
+}
+
+# Waits until the log of the daemon that was just launched says each of the texts.
+await() {
     local name=$1 text log=$WORK/$1.log end=$((SECONDS + PATIENCE))
     shift
-    printf '%s &\n' "$(show "$name" --config-filename "$CONFIG")"
-    "$name" --config-filename "$CONFIG" >"$log" 2>&1 9>&- &
-    daemons+=($!)
     for text in "$@"; do
         until grep -qF "$text" "$log"; do
-            kill -0 $! 2>/dev/null || give_up "$name ended before it was ready."
+            kill -0 "${daemons[-1]}" 2>/dev/null || give_up "$name ended before it was ready."
             ((SECONDS < end)) || give_up "$name is not ready after $PATIENCE seconds."
             sleep 0.1
         done
     done
+}
+
+# Starts a daemon of fedmsg, and waits until it is ready.
+start() {
+    launch "$1" --config-filename "$CONFIG"
+    await "$@"
+}
+
+start_datagrepper() {
+    say "datagrepper, which shows the archive in a browser"
+    # The archive is the one that the variable of that name says.
+    echo "DATANOMMER_SQLALCHEMY_URL = None" >"$WORK/datagrepper.py"
+    run export DATAGREPPER_CONFIG="$WORK/datagrepper.py" TZ=UTC
+    launch flask --app datagrepper.app run --port "$web_port"
+    await flask "Running on"
 }
 
 stored_by_logger() { datanommer-stats --category logger; }
@@ -182,7 +212,7 @@ clean_up() {
     trap '' INT TERM HUP
     stop_daemons
     if ((code != 0 && code < 128)); then
-        for log in "$WORK"/fedmsg-{relay,hub}.log; do
+        for log in "$WORK"/{fedmsg-relay,fedmsg-hub,flask}.log; do
             if [[ -s $log ]]; then
                 printf '\nquickstart.sh: the end of %s:\n' "$log" >&2
                 tail -n 20 "$log" >&2
@@ -199,6 +229,10 @@ serve() {
     show_environment
     show fedmsg-logger --config-filename "$CONFIG" --message "Hello"
     show datanommer-latest --category logger
+    if [[ $1 == --web ]]; then
+        local web=http://127.0.0.1:$web_port/
+        say "The archive in a browser: $web (its messages: ${web}raw)"
+    fi
     echo
     trap 'exit 0' INT TERM
     tail -n +1 -f "$WORK/fedmsg-hub.log" 9>&- &
@@ -213,7 +247,7 @@ show_environment() {
 }
 
 case ${1-} in
-    "" | --serve) ;;
+    "" | --serve | --web) ;;
     --help | -h)
         printf '%s' "$USAGE"
         exit
@@ -244,8 +278,9 @@ make_venv
 install
 export PATH=$VENV/bin:$PATH
 export DATANOMMER_SQLALCHEMY_URL=embedded://$WORK
+if [[ ${1-} == --web ]]; then install_datagrepper; fi
 
-rm -f "$WORK"/fedmsg-*.log
+rm -f "$WORK"/{fedmsg-*,flask}.log
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -272,10 +307,12 @@ run datanommer-grep -n 5
 run datanommer-latest --category bodhi
 run datanommer-latest --category bodhi --timesince --human
 
-if [[ ${1-} == --serve ]]; then serve; fi
+if [[ ${1-} == --web ]]; then start_datagrepper; fi
+if [[ -n ${1-} ]]; then serve "$1"; fi
 
 say "Done. The bus is stopped, and the messages stay. To go on, in any shell:"
 show_environment
 show datanommer-dump
 show datanommer-embedded stop
-say "Every command starts the server if need be. ./quickstart.sh --serve keeps the bus, too."
+say "Every command starts the server if need be. ./quickstart.sh --serve keeps the bus, too, and
+# ./quickstart.sh --web shows them in a browser."

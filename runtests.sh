@@ -79,8 +79,8 @@ digest_of_sources() {
 }
 
 digest_of_requirements() {
-    { "$VENV/bin/python" -VV && cat tests/requirements.txt setup.py datanommer.*/setup.py; } |
-        sha256sum
+    { "$VENV/bin/python" -VV && cat tests/requirements.txt contrib/datagrepper/requirements.txt \
+        setup.py datanommer.*/setup.py; } | sha256sum
 }
 
 build_wheels() {
@@ -97,6 +97,13 @@ fetch_dependencies() {
     "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --find-links "$ARTIFACTS" \
         -r tests/requirements.txt "$(wanted)" ||
         give_up "pip cannot fetch what datanommer needs: is its index within reach?"
+    # What the metadata of datagrepper requires cannot be installed beside datanommer:
+    # docs/datagrepper.rst. quickstart.sh brings its pip up to date.
+    {
+        "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --no-deps datagrepper==1.1.0 &&
+            "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --find-links "$DEPENDENCIES" \
+                pip -r contrib/datagrepper/requirements.txt
+    } || give_up "pip cannot fetch datagrepper and what it needs: is its index within reach?"
     rm -f "$DEPENDENCIES"/datanommer*
 }
 

@@ -349,6 +349,7 @@ class TestTheReader:
         url = roles.member("datanommer_reader")
         for table in TABLES + VIEWS:
             assert not refused(url, f"SELECT * FROM {table}")
+        assert not refused(url, "SELECT approximate_row_count('messages')")
         for sql in FOR_THE_OWNER + FOR_THE_MAINTAINER + FOR_THE_WRITER:
             assert refused(url, sql), sql
 
@@ -589,5 +590,6 @@ def rights(url: str) -> list[tuple[object, ...]]:
         "WHERE datname = current_database() "
         f"UNION ALL SELECT proname, proowner::regrole::text, {in_order.format('proacl')} "
         "FROM pg_proc WHERE starts_with(proname, 'datanommer_') "
+        "OR proname = 'approximate_row_count' "
         "ORDER BY 1",
     )

@@ -6,6 +6,7 @@ import email
 import email.message
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -243,6 +244,42 @@ def test_without_its_extra_a_report_says_what_to_install(venv: Venv, database: s
     )
     venv.install(f"datanommer.commands[report]=={VERSION}")
     assert succeed(*command).startswith("<!DOCTYPE html>")
+
+
+def start_check_of_the_hub(venv: Venv) -> subprocess.CompletedProcess[str]:
+    """Run what systemd runs before it starts the hub, with the python of a virtual environment."""
+    unit = (ROOT / "packaging" / "systemd" / "datanommer.conf").read_text()
+    (line,) = re.findall("^ExecStartPre=(.*)$", unit, re.MULTILINE)
+    python, *arguments = shlex.split(line)
+    assert python == "/usr/bin/python3"
+    command = [str(venv.python), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_where_pip_has_put_other_models_into_the_place_of_ours_all_say_so(venv: Venv) -> None:
+    venv.install(f"datanommer.consumer=={VERSION}", f"datanommer.commands=={VERSION}")
+    commands = ["datanommer", "datanommer-grep", "datanommer-create-db"]
+    for command in commands:
+        succeed(venv.folder / "bin" / command, "--help")
+    fits = start_check_of_the_hub(venv)
+    assert (fits.returncode, fits.stdout, fits.stderr) == (0, "", "")
+    # As for an application that asks for datanommer.models<2; pip does no more than warn.
+    venv.install("datanommer.models==1.5.0")
+    assert venv.installed()["datanommer-commands"] == VERSION
+    for command in commands:
+        refused = subprocess.run(
+            [venv.folder / "bin" / command, "--help"], capture_output=True, text=True, check=False
+        )
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == (
+            f"Error: datanommer.models is 1.5.0 here, and these commands need {VERSION}, which is "
+            "not on PyPI. Put it back, in a checkout: pip install ./datanommer.models\n"
+        )
+    differs = start_check_of_the_hub(venv)
+    assert differs.returncode == 1
+    reason = differs.stderr.splitlines()[-1].replace("datanommer-models", "datanommer.models")
+    assert "VersionConflict: (datanommer.models 1.5.0 " in reason
+    assert f"datanommer.models=={VERSION}" in reason
 
 
 @pytest.mark.needs_program("man")

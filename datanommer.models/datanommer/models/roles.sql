@@ -54,7 +54,7 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT WHERE to_regclass('messages_timestamp_utc_idx') IS NOT NULL
+            SELECT WHERE to_regproc('approximate_row_count') IS NOT NULL
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
@@ -102,10 +102,11 @@ BEGIN
             to_regclass('classic.package_messages')
         )
         UNION ALL
-        -- The functions of the triggers write with the rights of who owns them.
+        -- Of the functions, those of the triggers write with the rights of who owns them.
         SELECT 'FUNCTION', oid::regprocedure::text, proowner
         FROM pg_proc
-        WHERE starts_with(proname, 'datanommer_') AND pronamespace = (
+        WHERE (starts_with(proname, 'datanommer_') OR proname = 'approximate_row_count')
+            AND pronamespace = (
             SELECT relnamespace FROM pg_class WHERE oid = to_regclass('messages')
         )
     LOOP
