@@ -6,10 +6,13 @@ import importlib
 import inspect
 import json
 import math
+import os
 import subprocess
 import sys
+import textwrap
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +20,13 @@ import sqlalchemy as sa
 
 import datanommer.models as m
 from classic import execute
+from datanommer.models.configuration import URL_VARIABLE
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.exchange.record import parse
 from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing.batch import Batch, store
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
-from shell import Run
+from shell import ROOT, Run
 
 SENT = datetime(2013, 2, 18, 5, 55, 18)  # noqa: DTZ001  naive UTC, as in the classic API
 HOUR = timedelta(hours=1)
@@ -302,6 +306,24 @@ def test_the_nagios_plug_in_reads_how_long_ago_a_category_was_heard(archive: str
     result = run("datanommer-latest", "--category", "bodhi", "--timesince", "--url", archive)
     age = datetime.now(UTC) - SENT.replace(tzinfo=UTC)
     assert float(json.loads(result.stdout)[0]) == pytest.approx(age.total_seconds(), abs=60)
+
+
+@pytest.mark.usefixtures("_message")
+def test_a_nagios_plug_in_that_reads_as_the_page_says_hears_it_too(archive: str) -> None:
+    page = (ROOT / "docs" / "nagios.rst").read_text(encoding="utf-8")
+    _, _, code = page.partition(".. code-block:: python\n")
+    function = textwrap.dedent(code.partition("\nDid the logs sync?")[0])
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    asked = subprocess.run(
+        [sys.executable, "-c", f"{function}\nprint([seconds_since(c) for c in ('bodhi', 'x')])"],
+        env={**os.environ, "PATH": path, URL_VARIABLE: archive},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    heard, unheard = json.loads(asked.stdout.replace("None", "null"))
+    age = datetime.now(UTC) - SENT.replace(tzinfo=UTC)
+    assert (heard, unheard) == (pytest.approx(age.total_seconds(), abs=60), None)
 
 
 def test_a_new_database_is_made_on_the_way(empty_database: str) -> None:
