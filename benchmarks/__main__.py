@@ -47,6 +47,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "signatures": signatures.signatures,
     "dump": archive.dump,
     "load": archive.load,
+    "move": archive.move,
     "latest": questions.latest_and_stats,
     "start-up": questions.start_up,
     "first-line": shell.first_line,

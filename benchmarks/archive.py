@@ -102,6 +102,45 @@ def load(setting: Setting) -> Iterator[Figure]:
     yield Figure("datanommer-load, peak memory", max(memory), "MB", limit=150)
 
 
+def move(setting: Setting) -> Iterator[Figure]:
+    """datanommer-load --from another database, over datanommer-load of a dump of the same."""
+    with (
+        tempfile.TemporaryDirectory(prefix="datanommer-benchmarks-") as folder,
+        setting.empty() as url,
+        setting.empty(at_head=False) as classic,
+    ):
+        storage.fill_classic(classic, setting.bus)
+        file = Path(folder, "dump.json")
+        with file.open("wb") as output:
+            run("datanommer-dump", "--url", setting.filled, stdout=output)
+        memory: dict[str, list[float]] = {}
+
+        def load(*arguments: str) -> float:
+            empty_tables(url)
+            finished = run("datanommer-load", "--url", url, *arguments)
+            memory.setdefault(arguments[0], []).append(finished.megabytes)
+            return setting.messages / finished.seconds
+
+        rates = alternate(
+            setting.rounds,
+            {
+                "dump": lambda: load(str(file)),
+                "own": lambda: load("--from", setting.filled),
+                "classic": lambda: load("--from", classic),
+            },
+        )
+    for form in ("own", "classic"):
+        yield Figure(
+            f"datanommer-load --from ({form} line)",
+            rates[form],
+            "messages/s",
+            "datanommer-load of a dump",
+            rates["dump"],
+            at_least=0.8,
+        )
+    yield Figure("datanommer-load --from, peak memory", max(memory["--from"]), "MB", limit=150)
+
+
 def copies_of_tables(url: str, folder: Path) -> Callable[[], float]:
     r"""Keep the rows of all tables in files; what copies them back, and tells the seconds."""
     commands = []

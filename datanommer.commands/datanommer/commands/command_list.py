@@ -17,7 +17,7 @@ GROUPS = {
         ),
     },
     "Load": {
-        "load": "Load messages from files, or from standard input.",
+        "load": "Load messages from files, from standard input, or from another database.",
         "rejected": "Look at what could not be stored as a message, and try it again.",
     },
     "Run": {

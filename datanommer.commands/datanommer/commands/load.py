@@ -15,13 +15,14 @@ from datanommer.commands import interruption
 from datanommer.commands.command import Command
 from datanommer.commands.input.unreadable import Unreadable
 from datanommer.commands.options.database import with_database_to_fill
-from datanommer.commands.options.values import InputFile
+from datanommer.commands.options.values import Filled, InputFile
 from datanommer.commands.output import progress, stored
 from datanommer.models.errors import NotStorable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from datanommer.models.moving.move import Move
     from datanommer.models.preparing.preparation import Item
 
 _BATCH_SIZE = 2000
@@ -35,9 +36,35 @@ _BATCH_SIZE = 2000
     ],
 )
 @click.argument("files", nargs=-1, type=InputFile(), metavar="[FILE]...")
+@click.option(
+    "--from",
+    "source_url",
+    type=Filled(),
+    metavar="URL",
+    help="Load the messages of another database of datanommer, of this or another line. Both may "
+    "be in use.",
+)
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="With --from: go on with each message that comes there, until Ctrl-C.",
+)
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    metavar="ID",
+    help="With --from: leave out the messages up to this id of the other database. A load that "
+    "broke off says which.",
+)
 @with_database_to_fill
-def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
-    """Load messages from files, or from standard input.
+def main(
+    engine: sa.Engine,
+    files: tuple[BufferedReader, ...],
+    source_url: str | None,
+    follow: bool,
+    after: int | None,
+) -> None:
+    """Load messages from files, from standard input, or from another database.
 
     Reads JSON, as one list or one object after the other: the output of datanommer-dump, answers of
     datagrepper, envelopes ({"topic": ..., "body": ...}), and the lines of fedora-messaging publish
@@ -45,8 +72,17 @@ def main(engine: sa.Engine, files: tuple[BufferedReader, ...]) -> None:
     Fedora's daily dumps. Any of them may be packed by gzip.
     Messages that are in the database already count as duplicates, so a load can be repeated.
     """
-    inputs = files or (InputFile().convert("-", None, None),)
-    _load(engine, _items(inputs))
+    if source_url is None and (follow or after is not None):
+        raise click.UsageError(
+            "--follow and --after are for another database: name it with --from."
+        )
+    if source_url is not None and files:
+        raise click.UsageError("Name files, or another database with --from, and not both.")
+    if source_url is None:
+        inputs = files or (InputFile().convert("-", None, None),)
+        _load(engine, _items(inputs))
+    else:
+        _move(engine, source_url, follow=follow, after=after or 0)
 
 
 def _load(engine: sa.Engine, items: Iterator[Item]) -> None:
@@ -65,6 +101,38 @@ def _load(engine: sa.Engine, items: Iterator[Item]) -> None:
             pipeline.begin(Batch.of(batch))
             if interruption.is_ending():
                 break  # once the batch is stored or cancelled
+
+
+def _move(engine: sa.Engine, source_url: str, *, follow: bool, after: int) -> None:
+    from datanommer.models.database import engine as engines
+    from datanommer.models.moving import source
+    from datanommer.models.moving.move import Move
+    from datanommer.models.storing.pipeline import switch_threads_often
+
+    interruption.hear_sigterm()
+    of_source = engines.create_engine(source_url, settings=source.SETTINGS)
+    interruption.cancel_at_end(of_source)
+    move = Move(source.Source.open(of_source), engine, after, interruption.is_ending)
+
+    def say_how_far() -> None:
+        stored.show(move.counts)
+        if move.position:
+            click.echo(
+                f"All messages up to id {move.position} of the other database are here. To go on "
+                f"from there: --after {move.position}",
+                err=True,
+            )
+
+    switch_threads_often()
+    with interruption.last_words(say_how_far), progress.shown(lambda: _how_far(move)):
+        if follow:
+            move.follow(say=lambda text: click.echo(text, err=True))
+        else:
+            move.run()
+
+
+def _how_far(move: Move) -> str:
+    return f"{move.counts}; up to id {move.position:,} of {move.last:,}"
 
 
 def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,8 +66,9 @@ _SET_ASIDE = frozenset(f"classic_{name}" for name in _CLASSIC_TABLES)
 _KNOWN_TABLES = OWN_TABLES | _CLASSIC_TABLES | _SET_ASIDE
 # No other program has these, in all likelihood.
 _UNMISTAKABLE = _SET_ASIDE | {"package_messages"}
-# Columns of the table `messages`: the classic one has the first, ours the others.
+# Columns of the table `messages`: by them, the lines are told apart.
 _CLASSIC_COLUMN = "_msg"
+_NEWER_COLUMN = "agent_name"
 _OWN_COLUMNS = {"msg", "extra", "certificate_id"}
 
 # The revisions on the way from the classic tables to head.
@@ -110,7 +112,19 @@ _RESTORE = (
     "Restore the database from a backup. If nothing in it matters, make an empty database, and run "
     "datanommer-create-db there."
 )
+_MOVE = (
+    "To move its messages while both are in use, make an empty database with datanommer-create-db, "
+    "and fetch them there: datanommer-load --from URL --follow"
+)
 _WITH_URL = "(add -x url=... after each `alembic` where the database was named with --url)"
+
+
+class Line(Enum):
+    """The lines of datanommer, each with its own tables."""
+
+    OWN = "this one"
+    CLASSIC = "the classic line"
+    NEWER = "the fedora-messaging line"
 
 
 class Inventory(NamedTuple):
@@ -149,6 +163,8 @@ class Inventory(NamedTuple):
             return (
                 f"is at head by its alembic_version, but these tables are gone: {names}. {_RESTORE}"
             )
+        if self.line is Line.NEWER and not self.revisions:
+            return f"has the tables of {Line.NEWER.value} of datanommer. {_MOVE}"
         if self._has_lost_its_revision():
             return (
                 "has datanommer's tables, but no alembic_version to say which revision they are "
@@ -199,9 +215,18 @@ class Inventory(NamedTuple):
             return _REWRITTEN
         return None if set_aside else [_CLASSIC_DROPPED, *steps][-1]
 
+    @property
+    def line(self) -> Line | None:
+        """The line of datanommer that the table `messages` is of; None if it is of no line."""
+        if self.columns >= _OWN_COLUMNS:
+            return Line.OWN
+        if _CLASSIC_COLUMN in self.columns:
+            return Line.CLASSIC
+        return Line.NEWER if _NEWER_COLUMN in self.columns else None
+
     def foreign(self) -> frozenset[str]:
         """The tables of another program, if there are any that datanommer needs the names of."""
-        is_known = self.revisions or _CLASSIC_COLUMN in self.columns
+        is_known = self.revisions or self.line is Line.CLASSIC
         return frozenset() if is_known else self.tables
 
 
@@ -256,10 +281,7 @@ def advice_for_unknown(revision: str) -> str:
             f"it to that revision with the last release of its own line, or {by_file}."
         )
     if revision in _FEDORA_MESSAGING:
-        return (
-            f"{at} of the fedora-messaging line of datanommer, which does not lead here. To move "
-            f"its messages, {by_file}."
-        )
+        return f"{at} of {Line.NEWER.value} of datanommer, which does not lead here. {_MOVE}"
     return (
         f"{at}, which this version of datanommer does not know: a newer version has been at work, "
         "or it is the database of another program. Upgrade datanommer, or name another database."

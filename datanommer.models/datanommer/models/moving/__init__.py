@@ -1,0 +1,1 @@
+"""Messages of another database of datanommer, on their way into this one."""
