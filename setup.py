@@ -20,6 +20,7 @@ setup(
         "amqp": [f"datanommer.consumer[amqp]=={VERSION}"],
         "stomp": [f"datanommer.consumer[stomp]=={VERSION}"],
         "embedded": [f"datanommer.models[embedded]=={VERSION}"],
+        "parquet": [f"datanommer.models[parquet]=={VERSION}"],
         "fedora": [f"datanommer.models[fedora]=={VERSION}"],
         "report": [f"datanommer.commands[report]=={VERSION}"],
         "schemas": [f"datanommer.models[schemas]=={VERSION}"],

@@ -69,6 +69,7 @@ def folder(bound: str, tmp_path: Path, run: Run) -> Iterator[Path]:
     table = run("datanommer-dump", "--url", bound, "--format", "csv").stdout
     for name, text in (("2013-02.json.gz", dump), ("2013-03.csv.gz", table)):
         (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    run("datanommer-export", "--url", bound, str(tmp_path / "datanommer-parquet"))
     (tmp_path / "fedmsg.d").mkdir()
     config = Authority(tmp_path).config
     (tmp_path / "fedmsg.d" / "test.py").write_text(f"config = {config!r}\n")

@@ -246,6 +246,23 @@ def test_without_its_extra_a_report_says_what_to_install(venv: Venv, database: s
     assert succeed(*command).startswith("<!DOCTYPE html>")
 
 
+def test_without_its_extra_an_export_says_what_to_install(
+    venv: Venv, database: str, tmp_path: Path
+) -> None:
+    venv.install(f"datanommer.commands=={VERSION}")
+    folder = tmp_path / "data set"
+    command = [str(venv.folder / "bin" / "datanommer-export"), "--url", database, str(folder)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: A data set needs pyarrow and ADBC. Install them: "
+        "pip install 'datanommer.models[parquet]'\n"
+    )
+    assert not folder.exists()
+    venv.install(f"datanommer.models[parquet]=={VERSION}")
+    assert succeed(*command).startswith("messages 0, ")
+
+
 def start_check_of_the_hub(venv: Venv) -> subprocess.CompletedProcess[str]:
     """Run what systemd runs before it starts the hub, with the python of a virtual environment."""
     unit = (ROOT / "packaging" / "systemd" / "datanommer.conf").read_text()
@@ -294,7 +311,7 @@ def test_one_command_installs_all_from_the_folders_of_a_checkout(
     venv: Venv, tmp_path: Path
 ) -> None:
     checkout = source(tmp_path / "source")
-    venv.install(*(f"./{name}" for name in CODE), ".[embedded,fedora,report]", cwd=checkout)
+    venv.install(*(f"./{name}" for name in CODE), ".[embedded,fedora,parquet,report]", cwd=checkout)
     installed = venv.installed()
     assert {name.replace(".", "-") for name in ALL} | EXTRAS <= installed.keys()
     assert installed["datanommer"] == installed["datanommer-commands"] == VERSION

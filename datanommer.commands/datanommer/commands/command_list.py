@@ -12,6 +12,9 @@ GROUPS = {
         "stats": "Count the messages by category, topic, user, package or time.",
         "report": "Write a page of HTML about the archive, with charts.",
         "dump": "Dump the messages as JSON, oldest first.",
+        "export": (
+            "Write the messages into a Parquet data set; run again, those that have arrived since."
+        ),
         "runs": (
             "Print the runs of a script that syncs logs, newest first, and what is wrong with each."
         ),

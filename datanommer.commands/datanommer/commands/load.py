@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from io import BufferedReader
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +17,8 @@ from datanommer.commands import interruption
 from datanommer.commands.command import Command
 from datanommer.commands.input.unreadable import Unreadable
 from datanommer.commands.options.database import with_database_to_fill
-from datanommer.commands.options.values import Filled, InputFile
+from datanommer.commands.options.times import time_options
+from datanommer.commands.options.values import Filled, InputFile, InputFileOrFolder
 from datanommer.commands.output import progress, stored
 from datanommer.models.errors import NotStorable
 
@@ -35,7 +38,8 @@ _BATCH_SIZE = 2000
         "datanommer-load 2013-02.json.gz 2013-03.csv.gz",
     ],
 )
-@click.argument("files", nargs=-1, type=InputFile(), metavar="[FILE]...")
+@time_options("messages of a data set that were sent")
+@click.argument("files", nargs=-1, type=InputFileOrFolder(), metavar="[FILE|DIR]...")
 @click.option(
     "--from",
     "source_url",
@@ -59,7 +63,9 @@ _BATCH_SIZE = 2000
 @with_database_to_fill
 def main(
     engine: sa.Engine,
-    files: tuple[BufferedReader, ...],
+    files: tuple[BufferedReader | Path, ...],
+    since: datetime | None,
+    before: datetime | None,
     source_url: str | None,
     follow: bool,
     after: int | None,
@@ -69,7 +75,8 @@ def main(
     Reads JSON, as one list or one object after the other: the output of datanommer-dump, answers of
     datagrepper, envelopes ({"topic": ..., "body": ...}), and the lines of fedora-messaging publish
     and record. Reads CSV and TSV with the columns topic and msg: those of datanommer-dump, or of
-    Fedora's daily dumps. Any of them may be packed by gzip.
+    Fedora's daily dumps. Any of them may be packed by gzip. Of DIR, a data set of
+    datanommer-export, --since and --before choose the messages.
     Messages that are in the database already count as duplicates, so a load can be repeated.
     """
     if source_url is None and (follow or after is not None):
@@ -78,9 +85,11 @@ def main(
         )
     if source_url is not None and files:
         raise click.UsageError("Name files, or another database with --from, and not both.")
+    if (since or before) and not (files and all(isinstance(file, Path) for file in files)):
+        raise click.UsageError("--since and --before go with data sets alone. Name a folder.")
     if source_url is None:
         inputs = files or (InputFile().convert("-", None, None),)
-        _load(engine, _items(inputs))
+        _load(engine, _items(inputs, since, before))
     else:
         _move(engine, source_url, follow=follow, after=after or 0)
 
@@ -135,12 +144,17 @@ def _how_far(move: Move) -> str:
     return f"{move.counts}; up to id {move.position:,} of {move.last:,}"
 
 
-def _items(inputs: tuple[BufferedReader, ...]) -> Iterator[Item]:
-    from datanommer.commands.input import message_file
+def _items(
+    inputs: tuple[BufferedReader | Path, ...], since: datetime | None, before: datetime | None
+) -> Iterator[Item]:
+    from datanommer.commands.input import data_set, message_file
     from datanommer.models.envelopes.reject import Reject
     from datanommer.models.exchange import record
 
     for file in inputs:
+        if isinstance(file, Path):
+            yield from map(record.parse, data_set.read(file, since, before))
+            continue
         with _progress(file) as update:
             for value in message_file.read(file, update):
                 if isinstance(value, Unreadable):

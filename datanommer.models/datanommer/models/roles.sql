@@ -54,7 +54,7 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT WHERE to_regproc('approximate_row_count') IS NOT NULL
+            SELECT WHERE to_regclass('archive') IS NOT NULL
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'
@@ -96,7 +96,7 @@ BEGIN
             to_regclass('messages'), to_regclass('certificates'), to_regclass('users'),
             to_regclass('packages'), to_regclass('user_messages'), to_regclass('package_messages'),
             to_regclass('topics'), to_regclass('topic_days'), to_regclass('rejected'),
-            to_regclass('sync_events'), to_regclass('alembic_version'),
+            to_regclass('sync_events'), to_regclass('archive'), to_regclass('alembic_version'),
             to_regclass('classic.messages'), to_regclass('classic.user'),
             to_regclass('classic.package'), to_regclass('classic.user_messages'),
             to_regclass('classic.package_messages')
@@ -127,7 +127,7 @@ BEGIN
     END IF;
 
     REVOKE ALL ON messages, certificates, users, packages, user_messages, package_messages, topics,
-        topic_days, rejected, sync_events, alembic_version, classic.messages,
+        topic_days, rejected, sync_events, archive, alembic_version, classic.messages,
         classic."user", classic.package, classic.user_messages, classic.package_messages
         FROM datanommer_maintainer, datanommer_writer, datanommer_reader;
     EXECUTE format(
@@ -140,7 +140,7 @@ BEGIN
         FROM PUBLIC, datanommer_maintainer, datanommer_writer, datanommer_reader;
 
     GRANT SELECT ON messages, certificates, users, packages, user_messages, package_messages,
-        topics, topic_days, rejected, sync_events, alembic_version, classic.messages,
+        topics, topic_days, rejected, sync_events, archive, alembic_version, classic.messages,
         classic."user", classic.package, classic.user_messages, classic.package_messages
         TO datanommer_maintainer, datanommer_writer, datanommer_reader;
     REVOKE ALL ON SCHEMA classic FROM datanommer_maintainer, datanommer_writer, datanommer_reader;

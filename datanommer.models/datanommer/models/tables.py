@@ -295,6 +295,20 @@ rejected = sa.Table(
     comment="What no row of messages can hold, each once.",
 )
 
+archive = sa.Table(
+    "archive",
+    metadata,
+    sa.Column(
+        "id",
+        sa.Uuid,
+        primary_key=True,
+        server_default=sa.text("gen_random_uuid()"),
+        comment="Made at random, and the same in each copy and backup.",
+    ),
+    sa.Index("archive_has_one_row", sa.text("(true)"), unique=True),
+    comment="The name of this archive, in one row.",
+)
+
 #: Only `datanommer.models.logging_stats` uses it.
 sync_events = sa.Table(
     "sync_events",

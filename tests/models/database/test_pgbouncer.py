@@ -173,6 +173,22 @@ def test_the_timeouts_hold_in_each_transaction_and_no_other_client_sees_them(
     engine.dispose()
 
 
+def test_an_export_leaves_nothing_to_the_next_client(
+    server: sa.URL, database: str, run: Run, tmp_path: Path
+) -> None:
+    pgbouncer = PgBouncer(server, default_pool_size=2)
+    try:
+        url = pgbouncer.url(database)
+        run("datanommer-load", "--url", url, input=json.dumps(envelope()))
+        before = seen(url)
+        for number in (1, 0):
+            result = run("datanommer-export", "--url", url, str(tmp_path))
+            assert result.stdout.startswith(f"messages {number}, "), result.stderr
+        assert seen(url) == before
+    finally:
+        pgbouncer.close()
+
+
 @pytest.mark.parametrize("command", ["create-db", "load", "report"])
 def test_a_command_leaves_nothing_to_the_next_client(
     narrow: PgBouncer, empty_database: str, database: str, run: Run, command: str

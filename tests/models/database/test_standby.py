@@ -130,7 +130,7 @@ def bound_to(url: str) -> Iterator[None]:
 
 def test_each_command_is_tried_on_a_standby() -> None:
     tried = {words.split()[0] for words in READING + WRITING}
-    apart = {"completion", "create-db", "embedded", "report"}
+    apart = {"completion", "create-db", "embedded", "export", "report"}
     assert tried | apart == set(COMMANDS)
 
 
@@ -197,6 +197,14 @@ def test_messages_cannot_be_followed_there(standby: Standby, name: str, run: Run
     result = run("datanommer-grep", "--url", standby.own_url(name), "--follow")
     assert (result.returncode, result.stdout) == (1, "")
     assert "Ask the primary" in result.stderr
+
+
+def test_nothing_is_exported_there(standby: Standby, name: str, run: Run, tmp_path: Path) -> None:
+    result = run("datanommer-export", "--url", standby.own_url(name), str(tmp_path / "folder"))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "is a standby" in result.stderr
+    assert "Name the primary" in result.stderr
+    assert not (tmp_path / "folder").exists()
 
 
 def test_pages_by_id_are_refused_with_advice(primary: Primary, standby: Standby, name: str) -> None:

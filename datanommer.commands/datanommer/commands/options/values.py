@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import click
@@ -85,6 +86,15 @@ class InputFile(click.File):
             self.fail("the standard input is closed. Name a file.", param, ctx)
         if value == "-" and sys.stdin.isatty():
             click.echo("Reading from the terminal; Ctrl-D ends it.", err=True)
+        return super().convert(value, param, ctx)
+
+
+class InputFileOrFolder(InputFile):
+    """The same, or the path of a folder: of a data set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and Path(value).is_dir():
+            return Path(value)
         return super().convert(value, param, ctx)
 
 

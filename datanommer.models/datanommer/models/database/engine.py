@@ -30,8 +30,11 @@ COMMAND_TIMEOUTS = {
     "idle_in_transaction_session_timeout": "1h",
 }
 _OF_DATABASE = (psycopg2.Error, sa.exc.DBAPIError)
-# The execution option of an engine that holds what `describe` says.
+# The execution options of an engine that hold what `describe` says, and what `conninfo` and
+# `settings_of` are made of.
 _NAME = "datanommer_name"
+_CONNECT_ARGS = "datanommer_connect_args"
+_SETTINGS = "datanommer_settings"
 # In seconds. When the network is cut, a session ends after two minutes, not after two hours.
 _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
 
@@ -85,11 +88,33 @@ def create_engine(
         parsed.difference_update_query(["options"]),
         hide_parameters=True,
         pool_pre_ping=pre_ping,
-        execution_options={_NAME: name},
+        execution_options={_NAME: name, _CONNECT_ARGS: connect_args, _SETTINGS: in_transaction},
         connect_args=connect_args,
     )
     transaction_settings.apply(engine, in_transaction)
     return engine
+
+
+def conninfo(connection: sa.Connection) -> str:
+    """What another library gives to libpq to be where a connection of `create_engine` is.
+
+    It may hold a password: it must not be shown.
+
+    Args:
+        connection: to one of the hosts that the URL names; the other library goes to the same.
+    """
+    engine = connection.engine
+    _, arguments = engine.dialect.create_connect_args(engine.url)
+    server = connection.connection.driver_connection.info  # type: ignore[union-attr]
+    place = {"host": server.host, "port": server.port}
+    more = engine.get_execution_options()[_CONNECT_ARGS]
+    return str(psycopg2.extensions.make_dsn(**{**arguments, **more, **place}))
+
+
+def settings_of(engine: sa.Engine) -> Mapping[str, str]:
+    """The settings with which each transaction of an engine of `create_engine` begins."""
+    settings: Mapping[str, str] = engine.get_execution_options()[_SETTINGS]
+    return settings
 
 
 def describe(engine: sa.Engine) -> str:

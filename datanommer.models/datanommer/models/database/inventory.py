@@ -14,7 +14,7 @@ from datanommer.models.database import engine as engines
 from datanommer.models.errors import DatanommerError
 
 #: The revision of this version's schema. A test holds it equal to the migrations.
-HEAD = "b7f3e50c1a64"
+HEAD = "c6d13a7e2f58"
 # The last revision of the classic line. Our migrations start from it.
 _LAST_CLASSIC = "57be773be52b"
 _OLDER_CLASSIC = frozenset(
@@ -49,6 +49,7 @@ _CLASSIC_TABLES = {"messages", "user", "package", "user_messages", "package_mess
 #: The tables at head. A test holds them equal to those of the models.
 OWN_TABLES = frozenset(
     {
+        "archive",
         "certificates",
         "messages",
         "package_messages",
@@ -90,7 +91,8 @@ _ADDED = {
     "8be41d7c3f06": "messages_agent_timestamp_id_idx",
     "9c4e7f10b3d8": "classic.messages",
     "e16b58d0a92f": "messages_timestamp_utc_idx",
-    HEAD: "approximate_row_count",
+    "b7f3e50c1a64": "approximate_row_count",
+    HEAD: "archive",
 }
 _TABLES_OF_STEPS = OWN_TABLES & set(_ADDED.values())
 
