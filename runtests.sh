@@ -11,8 +11,9 @@
 #   PYTHON            the interpreter that makes it (default: the first python3 that is new enough)
 #   PGUSER            the role to use at 127.0.0.1:5432 (default: your name, else postgres), and
 #   PGPASSWORD        its password; it must be allowed to create databases
-#   REQUIRE_SERVICES  set to 1: fail where a test would be skipped because a service is missing, and
-#                     run what takes long on real brokers (CONTRIBUTING.rst says which)
+#   REQUIRE_SERVICES  set to 1: fail where a test would be skipped because a service is missing,
+#                     run what takes long on real brokers (CONTRIBUTING.rst says which), and fetch
+#                     Spark (400 MB), which needs a Java
 #   COVERAGE          set to 1: say which lines no test runs, and fail where those are too many (see
 #                     pyproject.toml); the tests need half as much time again, and more
 set -euo pipefail
@@ -128,6 +129,17 @@ install() {
     "$VENV/bin/pip" install -qq --no-index --no-deps --force-reinstall "$ARTIFACTS"/*.whl
     echo "$requirements" >"$VENV/dependencies.done"
     echo "$sources" >"$VENV/install.done"
+}
+
+# Too large for everybody; once it is there, its tests run.
+install_spark() {
+    local requirements
+    requirements=$(<tests/requirements-spark.txt)
+    if is_done spark "$requirements"; then return; fi
+    say "fetching Spark"
+    "$VENV/bin/pip" install -qq -r tests/requirements-spark.txt ||
+        give_up "pip cannot install Spark: is its index within reach?"
+    echo "$requirements" >"$VENV/spark.done"
 }
 
 note() {
@@ -253,6 +265,7 @@ report_coverage() {
 closing=()
 make_venv
 install
+if [[ -n ${REQUIRE_SERVICES:-} ]]; then install_spark; fi
 # Asked first: who requires it need not wait for the tests to hear that it is not there.
 url=$(find_server) || require_server
 run_checks

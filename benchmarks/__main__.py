@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the bus and the classic schema of the
 
 from benchmarks import (
     amqp,
+    analysis,
     archive,
     batches,
     export,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "contains": grep.contains,
     "disk": storage.disk,
     "migration": storage.migration,
+    "analysis": analysis.questions,
 }
 
 

@@ -25,9 +25,9 @@ from datanommer.models.database.engine import create_engine
 from services import leave_out, need_broker
 from shell import Run, script
 
-#: The fixtures of hubs, brokers in Java, virtual environments, RPMs and the quickstart.
+#: The fixtures of hubs, of what runs in Java, virtual environments, RPMs and the quickstart.
 _WAITING = {
-    *("hub", "quiet_bus", "scene", "brokered", "activemq", "rpms", "venv", "quickstart"),
+    *("hub", "quiet_bus", "scene", "brokered", "activemq", "cluster", "rpms", "venv", "quickstart"),
 }
 
 
