@@ -33,6 +33,7 @@ GROUPS = {
         "reindex": (
             "Extract the users, packages and agents of stored messages anew, after an upgrade."
         ),
+        "prune": "Delete messages from PostgreSQL that are in a Parquet data set.",
         "validate": "Check the messages of scripts, logging.stats, against their JSON Schemas.",
         "verify": "Check the signatures of stored messages again.",
     },

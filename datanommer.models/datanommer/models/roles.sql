@@ -54,7 +54,7 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT WHERE to_regclass('archive') IS NOT NULL
+            SELECT WHERE to_regclass('messages_certificate_id_idx') IS NOT NULL
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'

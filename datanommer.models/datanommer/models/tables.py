@@ -152,6 +152,8 @@ messages = sa.Table(
         postgresql_using="brin",
         postgresql_with={"pages_per_range": 1024, "autosummarize": "on"},
     ),
+    # For one that no message needs any more, and for nothing else.
+    sa.Index(None, "certificate_id", postgresql_where=sa.text("certificate_id IS NOT NULL")),
     comment="The messages of the bus, each exactly as it was sent.",
 )
 

@@ -130,7 +130,7 @@ def bound_to(url: str) -> Iterator[None]:
 
 def test_each_command_is_tried_on_a_standby() -> None:
     tried = {words.split()[0] for words in READING + WRITING}
-    apart = {"completion", "create-db", "embedded", "export", "report"}
+    apart = {"completion", "create-db", "embedded", "export", "prune", "report"}
     assert tried | apart == set(COMMANDS)
 
 

@@ -12,7 +12,7 @@ from datanommer.models.database.engine import reason
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NotStorable
 from datanommer.models.storing import duplicates, inserts
-from datanommer.models.storing.transaction import RowIdTakenError
+from datanommer.models.storing.transaction import RowIdTakenError, RowVanishedError
 from datanommer.models.tables import messages
 
 # What PostgreSQL says of a row, and would say again: SQLSTATE classes 22, 23, 0A and 54.
@@ -23,6 +23,12 @@ _REFUSALS = (
     psycopg2.errors.ProgramLimitExceeded,
     psycopg2.errors.StatementTooComplex,
 )
+# A prune may delete a certificate or a name that no message needed, just before one is stored.
+_REFERENCES = {
+    "messages_certificate_id_fkey",
+    "package_messages_name_fkey",
+    "user_messages_name_fkey",
+}
 _Rejected = list[tuple[Row, NotStorable]]
 
 
@@ -50,6 +56,7 @@ def insert(
 
     Raises:
         RowIdTakenError: another transaction has used a `row_id` that was drawn for one of them.
+        RowVanishedError: another one has deleted what one of them refers to.
         psycopg2.Error: the database failed; the transaction is over.
     """
     lines = copy_lines or {}
@@ -70,6 +77,7 @@ def _insert(connection: sa.Connection, rows: Sequence[Row], lines: Mapping[int, 
 
     Raises:
         RowIdTakenError: another transaction has used a `row_id` that was drawn for one of them.
+        RowVanishedError: another one has deleted what one of them refers to.
         psycopg2.Error: the database failed or refused.
     """
     try:
@@ -79,6 +87,10 @@ def _insert(connection: sa.Connection, rows: Sequence[Row], lines: Mapping[int, 
         # A known `msg_id` raises nothing, so it is the other key of the table.
         if error.diag.table_name == messages.name:
             raise RowIdTakenError from error
+        raise
+    except psycopg2.errors.ForeignKeyViolation as error:
+        if error.diag.constraint_name in _REFERENCES:
+            raise RowVanishedError from error
         raise
 
 

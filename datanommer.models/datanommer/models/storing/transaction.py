@@ -21,7 +21,7 @@ class RowIdTakenError(psycopg2.DatabaseError):  # type: ignore[misc]  # psycopg2
 
 
 class RowVanishedError(Exception):
-    """The row that kept another one out was deleted before it could be looked at."""
+    """A row that another one met with, or refers to, was deleted before that was stored."""
 
 
 def in_transaction(
