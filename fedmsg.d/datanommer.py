@@ -11,6 +11,10 @@ config = {
     # does not start. `datanommer-create-db` makes the tables in an empty database.
     # "datanommer.sqlalchemy.url": "postgresql://datanommer@db.example.com/datanommer",
     #
+    # A hot standby of it, which commands that only read ask. If it does not answer, they ask the
+    # database. The hub never asks it. The environment has DATANOMMER_SQLALCHEMY_READ_URL for it.
+    # "datanommer.sqlalchemy.read_url": "postgresql://reader@db2.example.com/datanommer",
+    #
     # Which topics to store: a prefix that ends in *, or a list of those. The default is all.
     # "datanommer.topic": "*",
     # "datanommer.topic": ["org.fedoraproject.prod.bodhi.*", "org.fedoraproject.prod.git.*"],

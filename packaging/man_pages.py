@@ -15,10 +15,12 @@ from datanommer.commands.cli import main
 from datanommer.commands.command import Command
 from datanommer.commands.command_list import COMMANDS, GROUPS
 from datanommer.commands.exit_codes import MEANINGS
-from datanommer.models.configuration import URL_VARIABLE
+from datanommer.models.configuration import READ_URL_VARIABLE, URL_VARIABLE
 
 _ENVIRONMENT = {
     URL_VARIABLE: "The database, if neither --url nor --config-filename names one.",
+    READ_URL_VARIABLE: "A replica of it, which commands that only read ask; if it does not answer, "
+    "they ask the database.",
     "NO_COLOR": "If it is set, nothing is printed in colour.",
 }
 _MORE = "https://github.com/fedora-infra/datanommer/"

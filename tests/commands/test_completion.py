@@ -250,6 +250,11 @@ class TestTheNamesOfTheArchive:
         (tmp_path / ".fedmsg.d" / "config.py").write_text(config)
         assert found(asked, line, HOME=str(tmp_path)) == ["wiki"]
 
+    def test_a_replica_is_asked(self, names: str) -> None:
+        urls = {"URL": "postgresql://127.0.0.1:1/x", "READ_URL": names}
+        environment = {f"DATANOMMER_SQLALCHEMY_{name}": url for name, url in urls.items()}
+        assert found(asked, "datanommer-grep --category w", **environment) == ["wiki"]
+
     def test_a_file_that_is_not_there_names_no_other_database(self, names: str) -> None:
         line = "datanommer-grep --config-filename no-such-file --category w"
         assert asked(line, DATANOMMER_SQLALCHEMY_URL=names) == []

@@ -12,7 +12,7 @@ import pytest
 from datanommer.commands.cli import main
 from datanommer.commands.command_list import COMMANDS
 from datanommer.commands.exit_codes import MEANINGS
-from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+from datanommer.models.configuration import READ_URL_VARIABLE, URL_KEY, URL_VARIABLE
 from datanommer.models.errors import DatabaseUnavailable, UnusableURL
 from shell import ROOT
 
@@ -159,6 +159,7 @@ def test_each_key_of_the_configuration_is_documented_and_in_the_example() -> Non
 
 def test_the_environment_variables_are_documented() -> None:
     assert URL_VARIABLE in section("configuration.rst", "Where the database is")
+    assert READ_URL_VARIABLE in section("configuration.rst", "A replica")
 
 
 def test_the_exit_codes_are_documented_as_in_the_manual_pages() -> None:

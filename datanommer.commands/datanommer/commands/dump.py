@@ -10,7 +10,7 @@ import click
 
 from datanommer.commands import interruption
 from datanommer.commands.command import Command
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.filters import resolve, with_filters
 from datanommer.commands.options.output import message_options
 from datanommer.commands.output import messages, nothing, progress
@@ -34,7 +34,7 @@ _EMPTY_LIST = "[\n]\n"
 )
 @with_filters
 @message_options(default="json")
-@with_database
+@with_database_to_read
 def main(
     engine: sa.Engine,
     filters: Filters,

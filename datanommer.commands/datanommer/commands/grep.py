@@ -12,7 +12,7 @@ import click
 
 from datanommer.commands import interruption
 from datanommer.commands.command import Command
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.filters import resolve, with_all_filters
 from datanommer.commands.options.output import message_options
 from datanommer.commands.options.values import limit_option
@@ -52,7 +52,7 @@ _WITH_AN_END = {"json", "table"}
     "-q", "--quiet", is_flag=True, help="Print nothing. End with 0 if there is one, else with 1."
 )
 @message_options()
-@with_database
+@with_database_to_read
 @click.pass_context
 def main(
     ctx: click.Context,

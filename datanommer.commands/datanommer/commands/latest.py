@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from datanommer.commands.command import Command
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.filters import category_option, resolve, topic_option
 from datanommer.commands.options.output import message_options
 from datanommer.commands.output import messages, nothing
@@ -54,7 +54,7 @@ class _Latest(NamedTuple):
     default=None,
     default_help="Without it: a list of objects, with the message under its category.",
 )
-@with_database
+@with_database_to_read
 def main(
     engine: sa.Engine,
     topics: tuple[str, ...],

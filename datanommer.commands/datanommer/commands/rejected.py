@@ -13,8 +13,8 @@ from datanommer.commands import interruption
 from datanommer.commands.command import CommandGroup
 from datanommer.commands.options.database import (
     group_options,
-    with_database,
     with_database_to_change,
+    with_database_to_read,
 )
 from datanommer.commands.options.output import fields_option, format_option
 from datanommer.commands.options.times import time_options
@@ -62,7 +62,7 @@ def _kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @limit_option("Only the N newest.")
 @format_option(*forms.FORMS, default="text")
 @fields_option(_FIELDS)
-@with_database
+@with_database_to_read
 def list_(
     engine: sa.Engine,
     kind: str | None,
@@ -108,7 +108,7 @@ def _lines(_fields: Sequence[str], rows: Iterable[forms.Row]) -> Iterator[str]:
     "--raw", "only_raw", is_flag=True, help="Write only what was received, byte for byte."
 )
 @format_option("text", "json", default="text")
-@with_database
+@with_database_to_read
 def show(engine: sa.Engine, reject_id: int, only_raw: bool, form: str) -> None:
     """Print all of a reject: why it was rejected, and what was received."""
     from datanommer.models.rejecting import listing
@@ -195,7 +195,7 @@ def _count_classic(engine: sa.Engine, ids: tuple[int, ...], kind: str | None) ->
     ],
 )
 @_kind_option
-@with_database
+@with_database_to_read
 def export(engine: sa.Engine, kind: str | None) -> None:
     """Write rejects as JSON, one object a line, for datanommer-load.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.command import Command
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.times import since_option
 from datanommer.commands.output import progress, whole_file
 
@@ -29,7 +29,7 @@ _EXTRA_IS_MISSING = (
 )
 @since_option("Count from this day on, in UTC. Without it: the last year.")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE")
-@with_database
+@with_database_to_read
 def main(engine: sa.Engine, since: datetime | None, file: str) -> None:
     """Write a page of HTML about the archive, with charts.
 

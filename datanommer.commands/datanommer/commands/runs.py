@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.nagios import CRITICAL, OK, WARNING, MonitoredCommand, answer
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.output import fields_option, format_option
 from datanommer.commands.options.times import since_option
 from datanommer.commands.options.values import Duration, Text
@@ -68,7 +68,7 @@ _CHECKED_TIME = timedelta(days=3)
     metavar="DURATION",
     help="With --check: it is critical if the newest run started longer ago than this.",
 )
-@with_database
+@with_database_to_read
 @click.pass_context
 def main(
     ctx: click.Context,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datanommer.commands.command import Command
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.output import message_options
 from datanommer.commands.options.values import Text
 from datanommer.commands.output import forms, messages
@@ -48,7 +48,7 @@ _TEXT = (*_FACTS, "msg")
     "--raw", is_flag=True, help="Print only the body, as fedmsg or fedora-messaging sent it."
 )
 @message_options()
-@with_database
+@with_database_to_read
 @click.pass_context
 def main(
     ctx: click.Context,

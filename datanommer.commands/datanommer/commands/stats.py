@@ -11,7 +11,7 @@ import click
 
 from datanommer.commands import interruption
 from datanommer.commands.command import Command
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.filters import resolve, with_all_filters_of_stats
 from datanommer.commands.options.output import fields_option, format_option
 from datanommer.commands.options.values import limit_option
@@ -53,7 +53,7 @@ _KEYS = ("topic", "category", "user", "package", "agent", *_LABELS)
 @limit_option("Only the N with most messages.")
 @format_option(*forms.FORMS, default="text")
 @fields_option((*_KEYS, "messages", *_SEEN))
-@with_database
+@with_database_to_read
 def main(
     engine: sa.Engine,
     filters: Filters,

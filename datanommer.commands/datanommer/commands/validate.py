@@ -68,7 +68,7 @@ def main(
     if files:
         messages = iter(from_files)
     else:
-        engine = connect(url, config_filename)
+        engine = connect(url, config_filename, replica_will_do=True)
         filters = Filters.of_options(since, before)
         messages = validation.stored_messages(engine, filters, patterns=topics)
     try:

@@ -10,7 +10,7 @@ import click
 
 from datanommer.commands.command import Command
 from datanommer.commands.exit_codes import INVALID
-from datanommer.commands.options.database import with_database
+from datanommer.commands.options.database import with_database_to_read
 from datanommer.commands.options.filters import resolve, with_filters
 from datanommer.commands.output import forms, nothing
 from datanommer.commands.output.formatting import format_counts, quoted_unless_printable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @with_filters
 @click.option("--all-signed", is_flag=True, help="A message without a signature is invalid, too.")
-@with_database
+@with_database_to_read
 @click.pass_context
 def main(
     ctx: click.Context,

@@ -12,10 +12,13 @@ from datanommer.models.errors import ConfigurationError
 
 #: The environment variable that names the database.
 URL_VARIABLE = "DATANOMMER_SQLALCHEMY_URL"
+#: The one that names a replica of it, for commands that only read.
+READ_URL_VARIABLE = "DATANOMMER_SQLALCHEMY_READ_URL"
 
 # The keys that datanommer reads. docs/configuration.rst says what each means, and its default.
 ENABLED_KEY = "datanommer.enabled"
 URL_KEY = "datanommer.sqlalchemy.url"
+READ_URL_KEY = "datanommer.sqlalchemy.read_url"
 TOPIC_KEY = "datanommer.topic"
 BATCH_SIZE_KEY = "datanommer.batch_size"
 SPOOL_DIR_KEY = "datanommer.spool_dir"

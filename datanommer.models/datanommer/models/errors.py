@@ -36,6 +36,18 @@ class DatabaseUnavailable(DatanommerError):
     exit_code = 69
 
 
+class ReplicaUnavailable(DatabaseUnavailable):
+    """A replica cannot be asked; its primary can.
+
+    Args:
+        replica: its name.
+        reason: why, as a sentence.
+    """
+
+    def __init__(self, replica: str, reason: str) -> None:
+        super().__init__(f"The replica {replica} cannot be asked: {reason}")
+
+
 class NotAtHead(DatanommerError):
     """The database does not have the schema that this version needs."""
 

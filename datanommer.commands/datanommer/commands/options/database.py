@@ -12,10 +12,13 @@ import click
 from datanommer.commands.interruption import cancel_at_end
 from datanommer.commands.options.values import Filled
 from datanommer.commands.output import progress
-from datanommer.models.configuration import URL_VARIABLE
+from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+from datanommer.models.errors import DatabaseUnavailable, ReplicaUnavailable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from datanommer.models.database.location import Location
 
 _version_option = click.version_option(
     package_name="datanommer.commands", message="%(prog)s %(version)s"
@@ -91,8 +94,19 @@ def _with_options(function: Callable[..., Any], *arguments: str) -> Callable[...
 
 
 def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of `database_options`, and run it with the engine they lead to."""
+    """Give a command the options of `database_options`, and run it with the engine they lead to.
+
+    It is never that of a replica: this is for a command that must not miss what was stored last.
+    """
     return _connected(function)
+
+
+def with_database_to_read(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same as `with_database` for a command that only reads: a replica goes first.
+
+    With ``--follow``, it is the database itself: a standby does not show who is writing.
+    """
+    return _connected(function, replica_will_do=True)
 
 
 def with_database_to_change(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,12 +119,15 @@ def with_database_to_fill(function: Callable[..., Any]) -> Callable[..., Any]:
     return _connected(function, for_writing=True, create=True)
 
 
-def _connected(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
+def _connected(
+    function: Callable[..., Any], *, replica_will_do: bool = False, **options: bool
+) -> Callable[..., Any]:
     @database_options
     @functools.wraps(function)
     def connected(url: str | None, config_filename: str | None, **rest: Any) -> Any:
         with progress.shown(lambda: "waiting for the database"):
-            engine = connect(url, config_filename, **options)
+            will_do = replica_will_do and not rest.get("follow")
+            engine = connect(url, config_filename, replica_will_do=will_do, **options)
             return function(engine=engine, **rest)
 
     return connected
@@ -120,6 +137,7 @@ def connect(
     url: str | None,
     config_filename: str | None,
     *,
+    replica_will_do: bool = False,
     for_writing: bool = False,
     create: bool = False,
 ) -> sa.Engine:
@@ -128,6 +146,8 @@ def connect(
     Args:
         url: ``--url``.
         config_filename: ``--config-filename``.
+        replica_will_do: whether to take a replica, if one is named. Where that cannot be asked, it
+            says so on standard error, and takes the primary.
         for_writing: whether the command changes something.
         create: whether to make the embedded server if there is none.
 
@@ -135,18 +155,40 @@ def connect(
         DatanommerError: there is no database, it does not answer, it is not at head, or it is a
             standby and the command changes something.
     """
-    from datanommer.models.database import engine as engines
-    from datanommer.models.database import location, migrations
+    from datanommer.models.database import location
     from datanommer.models.preparing import processors
 
     _log_to_stderr()
-    database = location.locate(url, config_filename=config_filename)
+    locate = functools.partial(location.locate, url, config_filename=config_filename)
+    database = locate(replica_will_do=replica_will_do)
+    try:
+        engine = _open(database, for_writing=for_writing, create=create)
+    except ReplicaUnavailable as error:
+        database = locate(default_may_be_made=True)
+        if database.is_default:  # which would be another archive
+            raise DatabaseUnavailable(
+                f"{error} No primary is named: name one as {URL_KEY} or in {URL_VARIABLE}."
+            ) from error
+        click.echo(f"{error} The primary is asked instead.", err=True)
+        engine = _open(database, for_writing=for_writing, create=create)
+    processors.configure_from(config_filename)
+    return engine
+
+
+def _open(database: Location, *, for_writing: bool, create: bool) -> sa.Engine:
+    from datanommer.models.database import engine as engines
+    from datanommer.models.database import location, migrations, replica
+
+    if database.is_replica:
+        engine = replica.create_engine(database)
+        cancel_at_end(engine)
+        replica.require_head(engine)
+        return engine
     if database.is_default:
         click.echo(f"Using the embedded database {location.describe(database.url)}.", err=True)
     engine = engines.create_engine(database.url, settings=engines.COMMAND_TIMEOUTS, create=create)
     cancel_at_end(engine)
     migrations.require_head(engine, for_writing=for_writing)
-    processors.configure_from(config_filename)
     return engine
 
 

@@ -69,7 +69,8 @@ def _ask(kind: str, start: str, url: str | None, config_filename: str | None) ->
     from datanommer.models.database import location
     from datanommer.models.filtering import suggestions
 
-    named = location.locate(url, config_filename=config_filename).url
+    # Where that is a replica that does not answer, nothing is completed: there is no time for two.
+    named = location.locate(url, config_filename=config_filename, replica_will_do=True).url
     folder = location.embedded_folder(named)
     with _in_time():
         # An embedded server that does not run is not started.

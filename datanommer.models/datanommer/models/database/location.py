@@ -7,6 +7,17 @@ The consumer, the commands and alembic take the first of these that there is:
 3. the environment variable ``DATANOMMER_SQLALCHEMY_URL``,
 4. ``datanommer.sqlalchemy.url`` in the fedmsg configuration,
 5. the embedded server in ``$XDG_DATA_HOME/datanommer``, if that folder exists.
+
+A command that only reads may ask a replica instead. The same places name it, but for the first and
+the last:
+
+2. ``datanommer.sqlalchemy.read_url`` in the file that ``--config-filename`` names,
+3. the environment variable ``DATANOMMER_SQLALCHEMY_READ_URL``,
+4. ``datanommer.sqlalchemy.read_url`` in the fedmsg configuration.
+
+The first place that names a database or a replica decides. So a replica that the fedmsg
+configuration names is not asked where ``--url`` or the environment names a database: who did that
+means that one, and it may hold another archive.
 """
 
 from __future__ import annotations
@@ -21,7 +32,12 @@ import psycopg2.extensions
 import sqlalchemy as sa
 
 from datanommer.models import configuration
-from datanommer.models.configuration import URL_KEY, URL_VARIABLE
+from datanommer.models.configuration import (
+    READ_URL_KEY,
+    READ_URL_VARIABLE,
+    URL_KEY,
+    URL_VARIABLE,
+)
 from datanommer.models.errors import DatabaseUnavailable, UnusableURL
 
 _DRIVER = "postgresql+psycopg2"
@@ -45,11 +61,13 @@ class Location(NamedTuple):
         url: the URL, as the user wrote it.
         source: what names it, in words.
         is_default: whether nothing names it, so that it is the embedded default.
+        is_replica: whether it is named as a replica, for commands that only read.
     """
 
     url: str
     source: str
     is_default: bool = False
+    is_replica: bool = False
 
 
 def locate(
@@ -58,6 +76,7 @@ def locate(
     config: Mapping[str, Any] | None = None,
     config_filename: str | None = None,
     default_may_be_made: bool = False,
+    replica_will_do: bool = False,
 ) -> Location:
     """Find the database, in the order that the docstring of this module gives.
 
@@ -67,14 +86,17 @@ def locate(
         config_filename: the only file to load the configuration from, instead of the usual ones.
         default_may_be_made: whether to return the embedded default even if its folder does not
             exist yet.
+        replica_will_do: whether to return a replica where the first place that names any has one.
 
     Raises:
         ConfigurationError: the fedmsg configuration cannot be loaded.
         DatabaseUnavailable: nothing names a database.
     """
     for place in _places(url, config, config_filename):
-        if place:
-            return place
+        if replica_will_do and place.replica:
+            return place.replica
+        if place.database:
+            return place.database
     folder = default_folder()
     if default_may_be_made or folder.is_dir():
         return Location(f"embedded://{folder}", "the embedded default", is_default=True)
@@ -88,25 +110,40 @@ def locate(
     )
 
 
+class _Place(NamedTuple):
+    """What one place names, if anything."""
+
+    database: Location | None
+    replica: Location | None = None
+
+
 def _places(
     url: str | None, config: Mapping[str, Any] | None, config_filename: str | None
-) -> Iterator[Location | None]:
+) -> Iterator[_Place]:
     """The places in their order. A configuration is only loaded when its turn has come."""
-    yield _named(url, "the URL given")
+    yield _Place(_named(url, "the URL given"))
     if config_filename:
         yield _configured(configuration.load(config_filename), config_filename)
-    yield _named(os.environ.get(URL_VARIABLE), f"the environment variable {URL_VARIABLE}")
+    yield _Place(_in_environment(URL_VARIABLE), _in_environment(READ_URL_VARIABLE, is_replica=True))
     if not config_filename:
         config = configuration.load() if config is None else config
         yield _configured(config, "the fedmsg configuration")
 
 
-def _configured(config: Mapping[str, Any], where: str) -> Location | None:
-    return _named(config.get(URL_KEY), f"{URL_KEY} in {where}")
+def _in_environment(variable: str, *, is_replica: bool = False) -> Location | None:
+    source = f"the environment variable {variable}"
+    return _named(os.environ.get(variable), source, is_replica=is_replica)
 
 
-def _named(url: object, source: str) -> Location | None:
-    return Location(str(url), source) if url else None
+def _configured(config: Mapping[str, Any], where: str) -> _Place:
+    return _Place(
+        _named(config.get(URL_KEY), f"{URL_KEY} in {where}"),
+        _named(config.get(READ_URL_KEY), f"{READ_URL_KEY} in {where}", is_replica=True),
+    )
+
+
+def _named(url: object, source: str, *, is_replica: bool = False) -> Location | None:
+    return Location(str(url), source, is_replica=is_replica) if url else None
 
 
 def default_folder() -> Path:
