@@ -30,6 +30,7 @@ from benchmarks import (
     ingest,
     over_stomp,
     questions,
+    scale,
     shell,
     signatures,
     storage,
@@ -63,6 +64,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "totals": grep.totals,
     "contains": grep.contains,
     "disk": storage.disk,
+    "growth": scale.growth,
+    "wal": scale.wal,
+    "cold": scale.cold,
     "migration": storage.migration,
     "analysis": analysis.questions,
 }

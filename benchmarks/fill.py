@@ -32,7 +32,8 @@ _SHARE = 10_000
 _MADE_UP = 500_000
 # A crash costs a benchmark nothing: what was filled is filled again.
 _SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "512MB"}
-_COPIED = (
+#: The columns of a message that a copy of it has as they are.
+COPIED = (
     "i, topic, category, username, crypto, signature, certificate_id, source_name, source_version, "
     "msg, headers, extra"
 )
@@ -109,8 +110,8 @@ def _copy(engine: sa.Engine, bus: Bus, start: int, number: int) -> None:
     msg_id = "left(msg_id, 5) || gen_random_uuid()"
     _run(
         engine,
-        f"INSERT INTO messages (id, timestamp, msg_id, {_COPIED}) "
-        f"SELECT id + {start}, timestamp + {shift}, {msg_id}, {_COPIED} "
+        f"INSERT INTO messages (id, timestamp, msg_id, {COPIED}) "
+        f"SELECT id + {start}, timestamp + {shift}, {msg_id}, {COPIED} "
         f"FROM messages WHERE id <= {number} ORDER BY id",
     )
     for table in ("user_messages", "package_messages"):
