@@ -33,6 +33,9 @@ config = {
     # "datanommer.replay_seconds": 60,
     # "datanommer.replay_max_bytes": 1024**3,
     #
+    # Where the hub says once a second how it is, for datanommer-status. Everybody may read it.
+    # "datanommer.status_file": "/run/datanommer/hub.json",
+    #
     # A broker that speaks STOMP, in place of ZeroMQ (docs/stomp.rst). The queue is the hub's own;
     # RabbitMQ wants to know its virtual host.
     # "zmq_enabled": False,

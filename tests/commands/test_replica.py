@@ -111,8 +111,8 @@ def configured(folder: Path, **urls: str) -> str:
 
 def test_each_command_is_tried() -> None:
     tried = {words.split()[0] for words in READING + WRITING}
-    # A prune needs the data set of its archive.
-    assert tried | {"completion", "embedded", "prune"} == set(COMMANDS)
+    # A prune needs the data set of its archive, and a status is about the database itself.
+    assert tried | {"completion", "embedded", "prune", "status"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("words", READING)

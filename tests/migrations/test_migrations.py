@@ -833,6 +833,57 @@ def test_counters_follow_every_change_of_the_messages(database, change):
     assert counters(database) == counted(database)
 
 
+LAST_STORED = "SELECT topic, last_stored FROM topics ORDER BY topic"
+NEWEST = "SELECT topic, max(stored_at) FROM messages GROUP BY topic ORDER BY topic"
+
+
+def test_topics_know_when_the_last_message_was_stored_however_old_it_is(database):
+    execute(database, INSERT, (["a", "b"],))
+    before = dict(execute(database, LAST_STORED))
+    execute(database, INSERT, (["a"],))
+    after = dict(execute(database, LAST_STORED))
+    assert after == dict(execute(database, NEWEST))
+    assert after["b"] == before["b"] < after["a"]
+    assert before["a"] < after["a"]
+
+
+def test_what_is_taken_away_leaves_when_the_topic_was_stored_last(database):
+    execute(database, INSERT, (["a", "b", "a", "c"],))
+    before = execute(database, LAST_STORED)
+    execute(database, "DELETE FROM messages WHERE id = 3; UPDATE messages SET topic = topic")
+    assert execute(database, LAST_STORED) == before
+    execute(database, "UPDATE messages SET topic = 'd' WHERE topic = 'c'")
+    assert dict(execute(database, LAST_STORED))["d"] == dict(before)["c"]
+    execute(database, "SELECT datanommer_recount_topics()")
+    assert execute(database, LAST_STORED) == execute(database, NEWEST) != []
+
+
+def test_an_upgrade_looks_up_when_each_topic_was_stored_last(engine, empty_database):
+    migrations.upgrade(engine, "d84c1e6f9a03")
+    execute(
+        empty_database,
+        "INSERT INTO messages (msg_id, i, topic, category, timestamp, msg, stored_at) "
+        "SELECT n::text, 0, 't' || n % 3, 'c', to_timestamp(1500000000 - n), '1', "
+        "CASE n % 3 WHEN 0 THEN NULL ELSE to_timestamp(1600000000 + n) END "
+        "FROM generate_series(1, 250000) AS n",
+    )
+    migrations.upgrade(engine)
+    assert execute(empty_database, LAST_STORED) == execute(empty_database, NEWEST)
+    assert execute(empty_database, LAST_STORED)[0] == ("t0", None)
+
+
+def test_the_way_back_takes_the_time_and_leaves_the_counts(engine, alembic, empty_database):
+    migrations.upgrade(engine)
+    execute(empty_database, INSERT, (["a", "b", "a"],))
+    assert alembic("downgrade", "d84c1e6f9a03").returncode == 0
+    execute(empty_database, INSERT, (["a", "c"],))
+    execute(empty_database, "UPDATE messages SET topic = 'd' WHERE id = 1")
+    assert counters(empty_database) == counted(empty_database) != ([], [])
+    migrations.upgrade(engine)
+    stored = dict(execute(empty_database, LAST_STORED))
+    assert stored == dict(execute(empty_database, NEWEST))
+
+
 def test_an_update_that_moves_nothing_leaves_the_counts_alone(database):
     execute(database, INSERT, (["a", "b"],))
     rows = "SELECT xmin, ctid, topic FROM {} ORDER BY topic"

@@ -26,6 +26,7 @@ GROUPS = {
     "Run": {
         "create-db": "Create the tables in an empty database.",
         "embedded": "Start, stop and look at the embedded PostgreSQL server.",
+        "status": "Say how it is with the archive and the hub, and check it for a monitor.",
         "spool": "Look after the messages that wait on disk while the database is away.",
         "completion": "Print the script that lets Tab complete what you type after a command.",
     },

@@ -54,14 +54,16 @@ class MonitoredCommand(Command):
         answer(ctx, UNKNOWN, message)
 
 
-def answer(ctx: click.Context, state: int, text: str) -> NoReturn:
+def answer(ctx: click.Context, state: int, text: str, performance: str = "") -> NoReturn:
     """Print the line for the monitor, and end the command.
 
     Args:
         ctx: of the command.
         state: the index of one of `STATES`.
         text: the rest of the line.
+        performance: performance data, such as ``waiting=0;;100``, if there is any.
     """
     # Monitors read what follows a bar as performance data.
-    click.echo(f"{STATES[state]}: {printable(text).replace('|', '/')}")
+    line = f"{STATES[state]}: {printable(text).replace('|', '/')}"
+    click.echo(f"{line} | {performance}" if performance else line)
     ctx.exit(state)

@@ -20,6 +20,7 @@ from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.backlog import backlog
 from datanommer.consumer.failure import exit_code
 from datanommer.consumer.keeping.writer import Writer
+from datanommer.consumer.state_file import StateFile
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
 from datanommer.models.errors import ConfigurationError, DatanommerError
@@ -30,6 +31,7 @@ from datanommer.models.spooling.folder import configured_spool
 from datanommer.models.spooling.replay import Replay
 from datanommer.models.storing.batch import BATCH_BYTES
 from datanommer.models.storing.pipeline import switch_threads_often
+from datanommer.models.watching.hub_state import file_to_write
 
 # Below the logger of fedmsg, so that it goes wherever a configuration sends the log of the hub.
 log = logging.getLogger("fedmsg.consumers.datanommer")
@@ -81,6 +83,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             shutdown.prepare(self)
             if self._missed:
                 self._missed.start()
+            self._state_file.start(self._counts)
             # The objects of now stay until the end. Python need not look through them again and
             # again for garbage.
             gc.collect()
@@ -106,6 +109,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._roads = self._take_over_stomp(config)
         self._missed = backlog.configured(config, type(self).__name__, self.topic, self._keep)
         spool = configured_spool(config)
+        self._state_file = StateFile(file_to_write(config), spool.folder)
         replay = Replay.configured(config)
         engine, error = connection.connect(config, log)
         # Before we start a thread: the kernel gives a signal to any thread that does not block it.
@@ -270,6 +274,17 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         messages = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
         self._writer.write(self._receive([each for each in messages if each is not _END]))
         self._writer.close()
+        self._state_file.close()
+
+    def _counts(self) -> dict[str, Any]:
+        """What became of the messages so far, for the file that tells how the hub is."""
+        counts = self._writer.status()
+        return {
+            **counts,
+            "backlog": self.incoming.qsize(),
+            "refused": counts["invalid"],
+            "oldest": self._writer.oldest if counts["waiting"] else None,
+        }
 
     @property
     def _workers(self) -> int:

@@ -27,6 +27,7 @@ SPOOL_MIN_FREE_BYTES_KEY = "datanommer.spool_min_free_bytes"
 REPLAY_SECONDS_KEY = "datanommer.replay_seconds"
 REPLAY_MAX_BYTES_KEY = "datanommer.replay_max_bytes"
 STOMP_VHOST_KEY = "datanommer.stomp_vhost"
+STATUS_FILE_KEY = "datanommer.status_file"
 # fedmsg's own.
 SIGNATURES_KEY = "validate_signatures"
 STATUS_DIRECTORY_KEY = "status_directory"

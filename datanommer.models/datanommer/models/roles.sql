@@ -54,7 +54,9 @@ DECLARE
 BEGIN
     IF to_regclass('messages') IS NOT NULL
         AND NOT EXISTS (
-            SELECT WHERE to_regclass('messages_certificate_id_idx') IS NOT NULL
+            SELECT FROM pg_attribute
+            WHERE attrelid = to_regclass('topics') AND attname = 'last_stored'
+                AND NOT attisdropped
         )
     THEN
         RAISE EXCEPTION 'The tables are not those of this version of datanommer.'

@@ -244,6 +244,12 @@ topics = sa.Table(
         "first_seen", NaiveUTC, nullable=False, comment="The earliest timestamp of a message."
     ),
     sa.Column("last_seen", NaiveUTC, nullable=False, comment="The latest timestamp of a message."),
+    sa.Column(
+        "last_stored",
+        NaiveUTC,
+        comment="When the last of them was stored, by the clock of the server. NULL if all of them "
+        "came with the upgrade of a classic archive.",
+    ),
     comment="How many messages each topic has. Triggers on messages keep it.",
 )
 

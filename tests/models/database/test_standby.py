@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,7 +131,7 @@ def bound_to(url: str) -> Iterator[None]:
 
 def test_each_command_is_tried_on_a_standby() -> None:
     tried = {words.split()[0] for words in READING + WRITING}
-    apart = {"completion", "create-db", "embedded", "export", "prune", "report"}
+    apart = {"completion", "create-db", "embedded", "export", "prune", "report", "status"}
     assert tried | apart == set(COMMANDS)
 
 
@@ -381,3 +382,56 @@ def test_what_was_on_the_primary_alone_may_be_held_back(primary: Primary, standb
     standby.set("recovery_min_apply_delay", "0")
     standby.wait_for_replay()
     assert standby.execute("SELECT * FROM users", name) == [("ralph",)]
+
+
+def status(run: Run, url: str) -> tuple[Any, str]:
+    """What ``datanommer-status`` says of the standbys, and all that is wrong."""
+    shown = run("datanommer-status", "--url", url, "--format", "json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    seen = json.loads(shown.stdout)
+    return seen["standbys"], " ".join(each["text"] for each in seen["findings"])
+
+
+@pytest.mark.usefixtures("standby")
+def test_the_status_of_the_primary_says_how_far_its_standby_is(
+    primary: Primary, name: str, run: Run
+) -> None:
+    ((follower,), wrong) = status(run, primary.own_url(name))
+    assert (follower["name"], follower["is_streaming"], wrong) == ("standby", True, "")
+    assert follower["behind"] >= 0
+    # The hub's role may not see it.
+    ((follower,), _) = status(run, primary.url(name))
+    assert (follower["is_streaming"], follower["behind"]) == (None, None)
+    page = run("datanommer-status", "--url", primary.url(name)).stdout
+    assert re.search(r"^standby: .* only a role with pg_monitor sees how far$", page, re.MULTILINE)
+
+
+def test_the_status_of_a_standby_says_how_far_it_is(
+    primary: Primary, standby: Standby, name: str, run: Run
+) -> None:
+    standby.wait_for_replay()
+    url = standby.url(name)
+    ((itself,), wrong) = status(run, url)
+    assert (itself["is_streaming"], wrong) == (True, "")
+    standby.set("recovery_min_apply_delay", "1h")
+    primary.execute("CREATE TABLE more ()", name)
+    primary.execute("DROP TABLE more", name)
+    assert status(run, url)[0][0]["lag"] > 0
+    standby.set("recovery_min_apply_delay", "0")
+
+
+def test_the_status_of_a_standby_warns_where_it_gets_nothing(
+    standby: Standby, name: str, run: Run
+) -> None:
+    ((conninfo,),) = standby.execute("SELECT current_setting('primary_conninfo')")
+    standby.fall_behind()
+    try:
+        count = "SELECT count(*) FROM pg_stat_wal_receiver"
+        eventually(lambda: standby.execute(count) == [(0,)], "the end of the stream")
+        checked = run("datanommer-status", "--check", "--url", standby.url(name))
+        assert checked.returncode == 1
+        assert "this server, a standby, gets nothing" in checked.stdout
+        assert re.search(r" lag=\d+s ", checked.stdout)
+    finally:
+        standby.set("primary_conninfo", conninfo.replace("'", "''"))
+    standby.wait_for_replay()

@@ -17,6 +17,6 @@ function __datanommer
     end
 end
 
-for command in datanommer datanommer-grep datanommer-show datanommer-latest datanommer-stats datanommer-report datanommer-dump datanommer-export datanommer-runs datanommer-load datanommer-rejected datanommer-create-db datanommer-embedded datanommer-spool datanommer-completion datanommer-reindex datanommer-prune datanommer-validate datanommer-verify
+for command in datanommer datanommer-grep datanommer-show datanommer-latest datanommer-stats datanommer-report datanommer-dump datanommer-export datanommer-runs datanommer-load datanommer-rejected datanommer-create-db datanommer-embedded datanommer-status datanommer-spool datanommer-completion datanommer-reindex datanommer-prune datanommer-validate datanommer-verify
     complete --command $command --no-files --keep-order --arguments '(__datanommer)'
 end

@@ -111,6 +111,15 @@ class Spooler:
             self._waiting = self._spool.waiting().messages + self._slow_lane.waiting
         return self._waiting
 
+    @property
+    def oldest(self) -> float | None:
+        """When what has waited longest was put in, in epoch seconds; None if nobody can tell."""
+        moments: list[float | None] = []
+        for spool in (self._spool, self._spool.slow):
+            with contextlib.suppress(DatanommerError):
+                moments.append(spool.oldest() if Spool.exists(spool.folder) else None)
+        return min((moment for moment in moments if moment is not None), default=None)
+
     def _has_messages(self) -> bool:
         """Whether messages wait at the start; a spool that cannot be used is told."""
         try:

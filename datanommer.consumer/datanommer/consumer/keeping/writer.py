@@ -123,6 +123,11 @@ class Writer:
             "lost": self._lost + self._reporter.unreadable,
         }
 
+    @property
+    def oldest(self) -> float | None:
+        """When what waits longest on the disk was put there, in epoch seconds."""
+        return self._spooler.oldest
+
     def write_all(self, batches: Iterable[Sequence[Received]]) -> None:
         """Keep batches as they come: one is examined while PostgreSQL stores the one before.
 

@@ -14,7 +14,7 @@ from datanommer.models.database import engine as engines
 from datanommer.models.errors import DatanommerError
 
 #: The revision of this version's schema. A test holds it equal to the migrations.
-HEAD = "d84c1e6f9a03"
+HEAD = "c81d0a4f92e7"
 # The last revision of the classic line. Our migrations start from it.
 _LAST_CLASSIC = "57be773be52b"
 _OLDER_CLASSIC = frozenset(
@@ -77,8 +77,8 @@ _ONLY_SET_ASIDE = "8c1d0f6a2b37"
 _NEW_TABLES = "4e92b7d1c05f"
 _REWRITTEN = "1f7c58e2a96d"
 _CLASSIC_DROPPED = "d05b3e817f42"
-# What each step after that adds: a table, a view, an index, a constraint, a trigger or a function.
-# The step that only comments is left out: it may be run twice.
+# What each step after that adds: a table, a view, an index, a constraint, a trigger, a function or
+# a column of topics. The step that only comments is left out: it may be run twice.
 _ADDED = {
     "69af24c8130e": "messages_msg_id_key",
     "a28e6d15f9b7": "messages_timestamp_id_idx",
@@ -93,7 +93,8 @@ _ADDED = {
     "e16b58d0a92f": "messages_timestamp_utc_idx",
     "b7f3e50c1a64": "approximate_row_count",
     "c6d13a7e2f58": "archive",
-    HEAD: "messages_certificate_id_idx",
+    "d84c1e6f9a03": "messages_certificate_id_idx",
+    HEAD: "topics.last_stored",
 }
 _TABLES_OF_STEPS = OWN_TABLES & set(_ADDED.values())
 
@@ -109,6 +110,10 @@ _PARTS = """
             OR to_regproc(name) IS NOT NULL
             OR name IN (SELECT conname FROM pg_constraint WHERE conrelid = to_regclass('messages'))
             OR name IN (SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('messages'))
+            OR name IN (
+                SELECT 'topics.' || attname FROM pg_attribute
+                WHERE attrelid = to_regclass('topics') AND attnum > 0 AND NOT attisdropped
+            )
     )
 """
 _RESTORE = (

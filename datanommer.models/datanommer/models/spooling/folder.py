@@ -24,19 +24,23 @@ from datanommer.models.spooling.spool import MAX_BYTES, MIN_FREE_BYTES, SLOW, Sp
 SYSTEM_FOLDER = Path("/var/spool/datanommer")
 
 
-def folder_of(config: Mapping[str, Any]) -> Path:
+def folder_of(config: Mapping[str, Any], *, system_folder: Path = SYSTEM_FOLDER) -> Path:
     """The folder of the spool that the fedmsg configuration names.
 
     Where it names none: the system's folder where that can be written, else
     ``$XDG_STATE_HOME/datanommer/spool``.
+
+    Args:
+        config: the fedmsg configuration.
+        system_folder: the folder of the system.
 
     Raises:
         ConfigurationError: it names none, and the user has no home.
     """
     if configured := config.get(SPOOL_DIR_KEY):
         return Path(str(configured)).expanduser().absolute()
-    if os.access(SYSTEM_FOLDER, os.W_OK):
-        return SYSTEM_FOLDER
+    if os.access(system_folder, os.W_OK):
+        return system_folder
     try:
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     except RuntimeError:

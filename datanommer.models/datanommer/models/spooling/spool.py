@@ -29,7 +29,7 @@ from datanommer.models.configuration import (
 from datanommer.models.envelopes.identity import Fallback
 from datanommer.models.errors import SpoolFull, SpoolOfAnotherVersion
 from datanommer.models.receiving.received import Received
-from datanommer.models.spooling.chunk import Chunk, content_of, gone, read
+from datanommer.models.spooling.chunk import Chunk, content_of, gone, read, received_of
 from datanommer.models.spooling.loss import Loss, set_aside
 from datanommer.models.spooling.segment import Segment
 from datanommer.models.spooling.state import State, locked, told_by, with_last_ids, with_tail
@@ -77,6 +77,9 @@ class Spool:
         folder: made where it is missing, for its owner alone.
         max_bytes: the most that its segments may take.
         min_free_bytes: what it leaves free on the disk.
+
+    Attributes:
+        folder, min_free_bytes: the same.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class Spool:
     ) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
-        self._min_free_bytes = min_free_bytes
+        self.min_free_bytes = min_free_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, max_bytes // _SEGMENTS)
         self._lock = threading.Lock()
         # How far the spool was when it was used last: what the disk may not have taken, or lost
@@ -100,7 +103,7 @@ class Spool:
     @property
     def slow(self) -> Self:
         """A spool in a folder of this one, for messages that take long to store."""
-        return type(self)(self.folder / SLOW, self._max_bytes, self._min_free_bytes)
+        return type(self)(self.folder / SLOW, self._max_bytes, self.min_free_bytes)
 
     def require_room(self) -> None:
         """Make sure that messages can be put in.
@@ -199,6 +202,35 @@ class Spool:
             messages = state.accepted - state.taken
             return Waiting(messages, sum(segment.size() for segment in segments))
 
+    def oldest(self) -> float | None:
+        """When what has waited longest was put in, in epoch seconds; None if nothing waits.
+
+        What came without a time was looked at then, or before. Changes nothing.
+
+        Raises:
+            SpoolFull, SpoolOfAnotherVersion: as `waiting`.
+        """
+        chunk = self.first(1, 0)
+        for received in chunk.received if chunk else ():
+            return received.fallback.moment if received.fallback else None
+        return None
+
+    def topics(self) -> Iterator[str | None]:
+        """The topics of the messages that wait and can be read, as they came. Changes nothing.
+
+        Raises:
+            SpoolFull, SpoolOfAnotherVersion: as `waiting`.
+        """
+        with self._opened() as (_, state, segments):
+            pass
+        with self._faults():
+            for segment, last in with_last_ids(segments, state):
+                # A hub may have taken it out meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    for record in segment.records():
+                        if state.taken < record.record_id <= last:
+                            yield received_of(record).topic
+
     def check(self) -> list[str]:
         """What is wrong with the files, in words; empty where they are whole. Changes nothing.
 
@@ -265,10 +297,10 @@ class Spool:
                 f"The spool in {self.folder} has reached its cap of {self._max_bytes} bytes "
                 f"({SPOOL_MAX_BYTES_KEY})."
             )
-        if free - size < self._min_free_bytes:
+        if free - size < self.min_free_bytes:
             raise SpoolFull(
                 f"The disk of the spool in {self.folder} has {free} bytes free, and at least "
-                f"{self._min_free_bytes} must stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
+                f"{self.min_free_bytes} must stay free ({SPOOL_MIN_FREE_BYTES_KEY})."
             )
 
     @contextlib.contextmanager
