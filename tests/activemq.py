@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 import stomp
 from bus import happens
+from ports import free_port
 
 _HOME = Path("/usr/share/activemq")
 _JAR = _HOME / "bin" / "activemq.jar"
@@ -43,8 +43,7 @@ class ActiveMQ:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port: int = server.getsockname()[1]
+        self.port = free_port()
         configuration = _CONFIGURATION.read_text()
         assert _OPENWIRE in configuration
         configuration = configuration.replace(_OPENWIRE, _STOMP.format(self.port))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -20,6 +19,7 @@ from sqlalchemy import orm
 from datanommer.models import Message
 from datanommer.models.database.engine import create_engine
 from orm import Rejected
+from ports import free_port
 from shell import script
 
 #: How long to wait for something that comes at once, unless something is wrong; in seconds.
@@ -226,9 +226,3 @@ class Archive:
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

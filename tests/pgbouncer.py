@@ -11,9 +11,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bus import PATIENCE, free_port, happens
+from bus import PATIENCE, happens
 from datanommer.models.embedded import account as accounts
 from datanommer.models.embedded.account import Account
+from ports import free_port
 
 _HOST = "127.0.0.1"
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -22,6 +21,7 @@ from datanommer.models.database.engine import create_engine
 from datanommer.models.embedded import account as accounts
 from datanommer.models.embedded import binaries as installations
 from datanommer.models.embedded.account import Account
+from ports import free_port
 
 #: Whom a hub connects as: no superuser, so that the slots kept for those are not its.
 ROLE = "hub"
@@ -237,9 +237,3 @@ class Primary(Postgres):
 
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

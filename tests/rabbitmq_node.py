@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -12,14 +10,12 @@ from pathlib import Path
 
 import rabbitmq
 from bus import happens
+from ports import free_ports
 
 #: Not the one in /usr/sbin, which runs as the user rabbitmq, in a folder of the system's own.
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 #: Seconds, to be up; it takes five where little else runs.
 _PATIENCE = 120
-#: Below those that Linux gives to connections (net.ipv4.ip_local_port_range): one of these could
-#: take a port while the node is down, even one that tries to reach it.
-_PORTS = range(20000, 32768)
 
 
 def why_not() -> str | None:
@@ -41,7 +37,7 @@ class RabbitMQ:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port, self._distribution_port, self._epmd_port = _free_ports(3)
+        self.port, self._distribution_port, self._epmd_port = free_ports(3)
         (folder / "enabled_plugins").write_text("[].\n")
         self._epmd = self._start_epmd()
         self.start()
@@ -115,20 +111,6 @@ class RabbitMQ:
         self.kill()
         self._epmd.kill()
         self._epmd.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, drawn by lot."""
-    free = filter(_is_free, random.sample(_PORTS, len(_PORTS)))
-    return list(itertools.islice(free, count))
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def _listens(port: int) -> bool:

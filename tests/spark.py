@@ -6,12 +6,12 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Self
 
 from bus import happens
+from ports import free_port
 
 #: Seconds, until a daemon is up, and until a program has ended.
 _PATIENCE = 400
@@ -50,8 +50,7 @@ class Cluster:
         self._memory = memory
         self._java = f"{java} -Djava.io.tmpdir={folder}"
         self._processes: list[subprocess.Popen[bytes]] = []
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self._port: int = server.getsockname()[1]
+        self._port = free_port()
 
     @property
     def url(self) -> str:

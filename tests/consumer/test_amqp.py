@@ -28,7 +28,8 @@ from faults import fault
 from faults.proxy import Proxy
 from faults.scene import Database
 from faults.server import Server
-from postgres import Primary, free_port
+from ports import free_port
+from postgres import Primary
 from rabbitmq import ADDRESS, CALLBACK, Broker
 from shell import ROOT, Run, script
 from standby import Standby

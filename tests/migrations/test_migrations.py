@@ -709,8 +709,8 @@ def test_an_empty_classic_database_can_be_taken_back_to_nothing(engine, alembic)
 
 
 @pytest.fixture
-def role(server):
-    """A role that may log in."""
+def role(server, empty_database):
+    """A role that may log in, with what it is given in the database."""
     name = f"reader_{uuid.uuid4().hex}"
     admin = sa.create_engine(
         server.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT"
@@ -718,20 +718,9 @@ def role(server):
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
         yield name
-        databases = connection.exec_driver_sql("SELECT datname FROM pg_database").scalars().all()
-    for database in databases:
-        if database.startswith("datanommer_test_"):
-            _disown(server, database, name)
-    with admin.connect() as connection:
+        execute(empty_database, f"DROP OWNED BY {name}")
         connection.exec_driver_sql(f"DROP ROLE {name}")
     admin.dispose()
-
-
-def _disown(server, database, role):
-    url = server.set(drivername="postgresql", database=database)
-    # One that is another test's may be dropped meanwhile.
-    with contextlib.suppress(psycopg2.OperationalError):
-        execute(url.render_as_string(hide_password=False), f"DROP OWNED BY {role}")
 
 
 def test_roles_keep_their_rights_and_need_none_on_the_counts(engine, empty_database, role):

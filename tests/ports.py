@@ -1,0 +1,31 @@
+"""Ports for servers that tests start: each keeps its own, also while it is down."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import socket
+
+#: Below those that Linux gives to connections (net.ipv4.ip_local_port_range): one of these could
+#: take a port before its server has it, or while that is down, even one that tries to reach it.
+_PORTS = range(20000, 32768)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """So many of them, drawn by lot."""
+    free = filter(_is_free, random.sample(_PORTS, len(_PORTS)))
+    return list(itertools.islice(free, count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
