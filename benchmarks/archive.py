@@ -108,8 +108,10 @@ def move(setting: Setting) -> Iterator[Figure]:
         tempfile.TemporaryDirectory(prefix="datanommer-benchmarks-") as folder,
         setting.empty() as url,
         setting.empty(at_head=False) as classic,
+        setting.empty(at_head=False) as newer,
     ):
         storage.fill_classic(classic, setting.bus)
+        storage.fill_newer(newer, setting.bus)
         file = Path(folder, "dump.json")
         with file.open("wb") as output:
             run("datanommer-dump", "--url", setting.filled, stdout=output)
@@ -127,9 +129,10 @@ def move(setting: Setting) -> Iterator[Figure]:
                 "dump": lambda: load(str(file)),
                 "own": lambda: load("--from", setting.filled),
                 "classic": lambda: load("--from", classic),
+                "newer": lambda: load("--from", newer),
             },
         )
-    for form in ("own", "classic"):
+    for form in ("own", "classic", "newer"):
         yield Figure(
             f"datanommer-load --from ({form} line)",
             rates[form],

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 import classic
+import newer
 from benchmarks import fill
 from benchmarks.generator import Bus, Sent
 from benchmarks.measure import Figure, seconds
@@ -41,6 +42,21 @@ _COLUMNS = {
     "user_messages": "username, msg",
     "package_messages": "package, msg",
 }
+_CLASSIC_TO_NEWER = """
+    INSERT INTO messages (id, msg_id, i, topic, timestamp, certificate, signature, category,
+        agent_name, crypto, source_name, source_version, msg)
+    SELECT id, msg_id, i, topic, timestamp, certificate, signature, category,
+        username, crypto, source_name, source_version, _msg FROM old.messages;
+    INSERT INTO users (name) SELECT name FROM old."user";
+    INSERT INTO packages (name) SELECT name FROM old.package;
+    INSERT INTO users_messages SELECT u.id, m.id, m.timestamp
+        FROM old.user_messages AS o JOIN users AS u ON u.name = o.username
+        JOIN old.messages AS m ON m.id = o.msg;
+    INSERT INTO packages_messages SELECT p.id, m.id, m.timestamp
+        FROM old.package_messages AS o JOIN packages AS p ON p.name = o.package
+        JOIN old.messages AS m ON m.id = o.msg;
+    DROP SCHEMA old CASCADE;
+"""
 
 
 def disk(setting: Setting) -> Iterator[Figure]:
@@ -98,6 +114,14 @@ def fill_classic(url: str, bus: Bus) -> None:
             for table, rows in links.items():
                 _copy(cursor, table, rows)
         connection.commit()
+
+
+def fill_newer(url: str, bus: Bus) -> None:
+    """Make a database of the newer line that holds all messages of a bus."""
+    fill_classic(url, bus)
+    classic.execute(url, "ALTER SCHEMA public RENAME TO old; CREATE SCHEMA public")
+    newer.make(url)
+    classic.execute(url, _CLASSIC_TO_NEWER)
 
 
 def _classic_row(number: int, sent: Sent) -> tuple[object, ...]:

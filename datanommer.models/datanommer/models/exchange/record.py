@@ -119,12 +119,13 @@ def parse_reject(value: Any) -> Item:
         row = Row.from_envelope(envelope, assigned, sent_id=_sent_id(value))
     except NotStorable as error:
         return Reject.of_received(value, error)
-    is_named = "users" in value or "packages" in value
-    if not is_named or "agent" not in value:
-        concerned.tell(row, envelope["body"])
-    if is_named:
+    if "users" in value or "packages" in value:
         row.users = fields.storable_names(value.get("users"))
         row.packages = fields.storable_names(value.get("packages"))
+        if "agent" not in value:
+            row.agent = concerned.find_agent(envelope["body"])
+    else:
+        concerned.tell(row, envelope["body"])
     if "agent" in value:
         row.agent = fields.storable_name(value["agent"])
     return row

@@ -48,16 +48,20 @@ def find(body: Mapping[str, Any]) -> Concerned:
     message = schema_classes.message_of(body, headers) if headers else None
     users = _of_processor(processor, "usernames", body)
     packages = _of_processor(processor, "packages", body)
-    if message is None:
-        agent = _agent_of_processor(processor, body, users or ())
-    else:
-        agent = storable_name(schema_classes.ask(message, "agent_name"))
     return Concerned(
         _joined(users, _of_class(message, "usernames"), _of_headers(headers, _USER)),
         _joined(packages, _of_class(message, "packages"), _of_headers(headers, _PACKAGE)),
-        agent,
+        _agent(message, processor, body, users),
         schema_classes.missing_package(headers) if headers else None,
     )
+
+
+def find_agent(body: Mapping[str, Any]) -> str | None:
+    """Who did it, as `find` finds it, for a message whose users and packages are known."""
+    processor = processors.processor_of(body)
+    headers = first_dict(body.get("headers"))
+    message = schema_classes.message_of(body, headers) if headers else None
+    return _agent(message, processor, body, _of_processor(processor, "usernames", body))
 
 
 def tell(row: Row, body: Mapping[str, Any]) -> None:
@@ -107,16 +111,21 @@ def _of_headers(headers: Mapping[str, Any], prefix: str) -> Names | None:
     return storable_names(names) if names else None
 
 
-def _agent_of_processor(processor: Any, body: Mapping[str, Any], users: Names) -> str | None:
-    """The agent that a processor knows: of several users, the one that the message itself names.
+def _agent(
+    message: Any, processor: Any, body: Mapping[str, Any], users: Names | None
+) -> str | None:
+    """The agent that the schema class knows, or else the processor.
 
+    Of several users of a processor, it is the one that the message itself names.
     `fedmsg.meta.msg2agent` takes any of them.
     """
+    if message is not None:
+        return storable_name(schema_classes.ask(message, "agent_name"))
     # Most processors have no such method.
     if callable(getattr(processor, "agent", None)):
         return storable_name(processors.ask(processor, "agent", body))
-    if len(users) == 1:
-        return users[0]
-    told = body["msg"].get("agent") if users and isinstance(body["msg"], dict) else None
+    if not users or len(users) == 1:
+        return users[0] if users else None
+    told = body["msg"].get("agent") if isinstance(body["msg"], dict) else None
     name = told.get("username") if isinstance(told, dict) else told
     return name if isinstance(name, str) and name in users else None
