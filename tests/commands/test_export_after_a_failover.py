@@ -1,4 +1,4 @@
-"""A data set goes on after a failover, and has each message once."""
+"""A data set goes on after a failover or a restore, and has each message once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+import backups
+from conftest import Databases
 from envelopes import envelope
 from postgres import Primary
 from shell import Run
@@ -38,6 +40,34 @@ def test_after_a_failover_nothing_is_missed_or_appended_twice(run: Run, tmp_path
         add(standby.own_url(name), 40)
         appended = export(standby.own_url(name))
     assert appended == "messages 40, files 1, in the data set already 3\n"
-    files = list((tmp_path / "messages").rglob("*.parquet"))
-    ids = [each for path in files for each in pq.read_table(path)["msg_id"].to_pylist()]
+    ids = ids_of(tmp_path)
     assert len(ids) == len({*ids}) == 45
+
+
+def test_after_a_restore_on_the_same_server_nothing_is_missed_either(
+    run: Run, databases_of_server: Databases, database: str, tmp_path: Path
+) -> None:
+    def add(url: str, *numbers: int) -> None:
+        messages = "".join(json.dumps(envelope(msg_id=f"2013-{each}")) for each in numbers)
+        run("datanommer-load", "--url", url, input=messages)
+
+    add(database, 1)
+    backups.save(database, tmp_path / "dump")
+    add(database, 2, 3)
+    folder = tmp_path / "set"
+    run("datanommer-export", "--url", database, str(folder))
+    name = databases_of_server.create()
+    restored = databases_of_server.url(name)
+    backups.restore(tmp_path / "dump", restored)
+    # The last message that was exported has its id again, and before it is one that was not.
+    add(restored, 4, 3)
+    appended = run("datanommer-export", "--url", restored, str(folder)).stdout
+    databases_of_server.drop(name)
+    assert appended == "messages 1, files 1, in the data set already 2\n"
+    assert sorted(ids_of(folder)) == [f"2013-{each}" for each in range(1, 5)]
+
+
+def ids_of(folder: Path) -> list[str]:
+    """The ids of all messages of a data set, as often as they are in it."""
+    files = (folder / "messages").rglob("*.parquet")
+    return [each for path in files for each in pq.read_table(path)["msg_id"].to_pylist()]

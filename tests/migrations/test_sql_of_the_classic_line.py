@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from backups import restore, save
 from classic import add, execute, make
 from datanommer.models import add_all
 from datanommer.models.database import migrations
 from datanommer.models.database.engine import create_engine
-from datanommer.models.embedded import binaries
-from datanommer.models.errors import EmbeddedError, NotAtHead
+from datanommer.models.errors import NotAtHead
 from envelopes import envelope
-from services import leave_out
 
 BEFORE = "8be41d7c3f06"
 VIEWS = ("messages", "user", "package", "user_messages", "package_messages")
@@ -258,16 +255,7 @@ class TestTheSchema:
             migrations.require_head(create_engine(empty_database))
 
 
-def programs_of(url: str) -> Path:
-    """The folder of pg_dump and psql in the version of the server, which no other one suits."""
-    ((version,),) = execute(url, "SHOW server_version_num")
-    try:
-        return binaries.find(int(version) // 10000).folder
-    except EmbeddedError as error:
-        leave_out(str(error))
-
-
-def test_a_backup_brings_the_views_back(engine, empty_database, databases_of_server):
+def test_a_backup_brings_the_views_back(engine, empty_database, databases_of_server, tmp_path):
     make(empty_database)
     add(empty_database, ROWS)
     migrations.upgrade(engine)
@@ -276,11 +264,8 @@ def test_a_backup_brings_the_views_back(engine, empty_database, databases_of_ser
     name = databases_of_server.create()
     try:
         url = databases_of_server.url(name)
-        folder = programs_of(url)
-        pg_dump = [folder / "pg_dump", empty_database]
-        dump = subprocess.run(pg_dump, capture_output=True, check=True)
-        psql = [folder / "psql", "-v", "ON_ERROR_STOP=1", "-d", url]
-        subprocess.run(psql, input=dump.stdout, capture_output=True, check=True)
+        save(empty_database, tmp_path / "dump")
+        restore(tmp_path / "dump", url)
         assert ask(url, sql) == before != []
         migrations.require_head(create_engine(url))
     finally:

@@ -106,8 +106,8 @@ class Replayer:
 
     def _store_again(self, replay: Replay, noted: str, current: str) -> None:
         log.warning(
-            "Another server has taken over the database (timeline %s; it was %s). What was stored "
-            "lately is stored again.",
+            "Another server has taken over the database, or it was restored from a backup (it is "
+            "%s now, and was %s). What was stored lately is stored again.",
             current,
             noted,
         )

@@ -55,7 +55,8 @@ class Identity(NamedTuple):
 
     Attributes:
         archive: its id, which its copies and backups have as well.
-        timeline: that of its server: a standby that takes over begins a new one.
+        timeline: that of its database: a standby that takes over begins a new one, and so does a
+            restore.
     """
 
     archive: str
@@ -82,7 +83,7 @@ class Manifest:
 
     Attributes:
         archive: the id of the archive.
-        timeline: that of the server, as `datanommer.models.database.timeline` tells it.
+        timeline: that of the database, as `datanommer.models.database.timeline` tells it.
         filters: those of an extract, as `of_filters` makes them; empty for the whole archive.
         last: up to where all messages are in the data set; None at the beginning.
         files: the files, in the order in which they were written.

@@ -1,4 +1,4 @@
-"""The timeline of a server, by which one that has taken over is recognised."""
+"""The timeline of a database, by which one that has taken the place of another is recognised."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from datanommer.models.database.deadline import Deadline, within
 
 # A promoted standby writes to the files of a new timeline at once; what pg_control_checkpoint()
 # says of it is as old as its last checkpoint. (Source: PostgreSQL 15, "Timelines", and tried.)
+#
+# A dump that is restored on the same server makes new tables, and no server gives out an OID twice
+# before four billion others. VACUUM FULL and pg_repack keep it.
 _QUERY = sa.text(
-    "SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) "
-    "FROM pg_control_system()"
+    "SELECT concat_ws('/', system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8), "
+    "coalesce(to_regclass('messages')::oid, 0)) FROM pg_control_system()"
 )
 
 
 def current(engine: sa.Engine, deadline: Deadline) -> str:
-    """The system identifier of the server and its timeline, as ``7321.../00000001``.
+    """What is another after a failover or a restore, as ``7321.../00000001/16412``.
 
-    Any role may ask for it.
+    The system identifier of the server, its timeline, and the OID of the table ``messages`` (0
+    where there is none). Any role may ask for it.
 
     Args:
-        engine: of a database on it.
+        engine: of the database.
         deadline: of the question.
 
     Raises:

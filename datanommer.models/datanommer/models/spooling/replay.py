@@ -2,8 +2,8 @@
 
 A standby that copies asynchronously lacks what its primary committed last. When it is promoted,
 that is gone, although it was committed. So a hub can keep copies of what it has stored for a while,
-as records in segments (see `segment`), and note the server and its timeline beside them. On another
-timeline it stores them again; what is there already counts as a duplicate.
+as records in segments (see `segment`), and note the timeline of the database beside them. On
+another timeline it stores them again; what is there already counts as a duplicate.
 """
 
 from __future__ import annotations
