@@ -44,13 +44,16 @@ class Postgres:
     Attributes:
         folder: its own; the socket is in it.
         port: of TCP and of the socket.
+
+    Args:
+        programs: the folder of PostgreSQL's programs; that of the newest by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._binaries = installations.find().folder
+        self._binaries = programs or installations.find().folder
         try:
             self._data = self._data_parent() / "data"
             self._account = self._arrange()
@@ -85,6 +88,28 @@ class Postgres:
     def _run(self, program: str, *arguments: str | Path) -> None:
         done = self._account.run(self._binaries / program, *arguments)
         assert done.returncode == 0, done.stderr
+
+    def type(self, line: str, **variables: str) -> str:
+        """Run a line of the shell as an admin of the server would; what it prints."""
+        options = self._account.options()
+        options["env"] = {
+            **options["env"],
+            "PATH": f"{self._binaries}:{os.environ['PATH']}",
+            "PGDATA": str(self._data),
+            "PGHOST": str(self.folder),
+            "PGPORT": str(self.port),
+            "PGUSER": "postgres",
+            **variables,
+        }
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            [*self._account.prefix, "bash", "-o", "pipefail", "-c", line],
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+        return done.stdout
 
     def url(self, name: str, port: int | None = None) -> str:
         """The URL of a database, for the hub's role, maybe by way of another port."""
@@ -208,10 +233,14 @@ class Postgres:
 
 
 class Primary(Postgres):
-    """A server with the hub's role, where databases may be made."""
+    """A server with the hub's role, where databases may be made.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Args:
+        programs: the folder of PostgreSQL's programs; that of the newest by default.
+    """
+
+    def __init__(self, programs: Path | None = None) -> None:
+        super().__init__(programs)
         try:
             self._template = self._make_template()
         except BaseException:

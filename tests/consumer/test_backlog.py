@@ -6,7 +6,9 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from bus import Archive, Bus, Daemon, eventually
 from datanommer.consumer.backlog.status import Gap, Status
 from datanommer.models.spooling.spool import Spool
 from envelopes import envelope, given
+from shell import ROOT
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -261,6 +264,17 @@ class TestAGap:
             now - 9000,
             pytest.approx(now - 3610, abs=30),
         ]
+
+    def test_is_also_what_an_admin_says_after_a_restore(
+        self, bus: Bus, archive: Archive, datagrepper: Datagrepper, status: Path
+    ) -> None:
+        page = (ROOT / "docs" / "backup.rst").read_text(encoding="utf-8")
+        (line,) = re.findall(r"^ +# (echo .*Nommer\.gaps\")$", page, re.MULTILINE)
+        environment = {**os.environ, "STATUS": str(status.parent.parent)}
+        subprocess.run(["bash", "-c", line], env=environment, check=True)
+        datagrepper.give([sent := envelope()])
+        bus.start_hub().wait_until_it_says("is fetched: 1 messages.")
+        archive.wait_for(sent)
 
     def test_is_kept_in_mind_until_its_messages_are_on_the_disk(
         self, bus: Bus, datagrepper: Datagrepper, status: Path, tmp_path: Path
