@@ -91,7 +91,7 @@ build_wheels() {
 }
 
 # The wheel by its path: pip must not take a package of the same name from its index.
-wanted() { printf '%s[amqp,embedded,fedora,parquet,report,schemas]' "$ARTIFACTS"/datanommer-*.whl; }
+wanted() { printf '%s[amqp,embedded,fedora,metrics,parquet,report,schemas]' "$ARTIFACTS"/datanommer-*.whl; }
 
 fetch_dependencies() {
     say "fetching what datanommer and the tests need"

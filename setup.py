@@ -18,6 +18,7 @@ setup(
     ],
     extras_require={
         "amqp": [f"datanommer.consumer[amqp]=={VERSION}"],
+        "metrics": [f"datanommer.consumer[metrics]=={VERSION}"],
         "stomp": [f"datanommer.consumer[stomp]=={VERSION}"],
         "embedded": [f"datanommer.models[embedded]=={VERSION}"],
         "parquet": [f"datanommer.models[parquet]=={VERSION}"],

@@ -24,6 +24,8 @@ setup(
         "stomp": ["service_identity"],
         # For Callback, which stores what comes over AMQP.
         "amqp": ["fedora-messaging>=3.9,<4"],
+        # For datanommer.metrics: what Prometheus asks for.
+        "metrics": ["prometheus_client>=0.17"],
     },
     entry_points={"moksha.consumer": ["datanommer = datanommer.consumer:Nommer"]},
 )

@@ -36,6 +36,11 @@ config = {
     # Where the hub says once a second how it is, for datanommer-status. Everybody may read it.
     # "datanommer.status_file": "/run/datanommer/hub.json",
     #
+    # Where the hub, and a consumer of AMQP, serve metrics for Prometheus (docs/watching.rst). Who
+    # reaches the address can read them. They need datanommer.consumer[metrics].
+    # "datanommer.metrics": "127.0.0.1:9109",
+    # "datanommer.amqp_metrics": "127.0.0.1:9110",
+    #
     # A broker that speaks STOMP, in place of ZeroMQ (docs/stomp.rst). The queue is the hub's own;
     # RabbitMQ wants to know its virtual host.
     # "zmq_enabled": False,

@@ -31,6 +31,7 @@ from faults.server import Server
 from ports import free_port
 from postgres import Primary
 from rabbitmq import ADDRESS, CALLBACK, Broker
+from scrape import scrape_until
 from shell import ROOT, Run, script
 from standby import Standby
 
@@ -299,6 +300,24 @@ class TestBatches:
             told = json.load(answer)["consumed"]
         none = {"rejected": 0, "dropped": 0, "failed": 0}
         assert told == {"received": 21, "processed": 21, **none}
+
+    def test_prometheus_sees_each_message(
+        self, broker: Broker, start: Start, archive: Archive, tmp_path: Path
+    ) -> None:
+        address = f"127.0.0.1:{free_port()}"
+        (tmp_path / "fedmsg.d").mkdir()
+        config = f"config = {{'datanommer.amqp_metrics': {address!r}}}"
+        (tmp_path / "fedmsg.d" / "test.py").write_text(config)
+        broker.declare_queue()
+        broker.send(*(line() for _ in range(20)))
+        broker.publish("org.example.dev.bare", b"{", None)
+        start()
+        count = "datanommer_commit_delay_seconds_count"
+        scraped = scrape_until(address, count, 21, road="amqp")
+        for fate, number in {"received": 21, "stored": 20, "rejected": 1, "lost": 0}.items():
+            assert scraped.of(f"datanommer_messages_{fate}_total", road="amqp") == number
+        assert scraped.of("datanommer_batch_messages_sum", road="amqp") == 21
+        assert "datanommer_waiting_messages" not in scraped.names()
 
     def test_two_consumers_share_a_queue(
         self, broker: Broker, start: Start, archive: Archive, tmp_path: Path

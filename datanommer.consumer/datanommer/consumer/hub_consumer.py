@@ -20,9 +20,11 @@ from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.backlog import backlog
 from datanommer.consumer.failure import exit_code
 from datanommer.consumer.keeping.writer import Writer
+from datanommer.consumer.metrics.configured import configured as configured_metrics
+from datanommer.consumer.metrics.figures import Figures
 from datanommer.consumer.state_file import StateFile
 from datanommer.consumer.zeromq import ZeroMQ
-from datanommer.models.configuration import ENABLED_KEY, SIGNATURES_KEY
+from datanommer.models.configuration import ENABLED_KEY, METRICS_KEY, SIGNATURES_KEY
 from datanommer.models.errors import ConfigurationError, DatanommerError
 from datanommer.models.preparing import processors
 from datanommer.models.receiving.received import Received
@@ -84,6 +86,8 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             if self._missed:
                 self._missed.start()
             self._state_file.start(self._counts)
+            if self._metrics:
+                self._metrics.serve(self._figures)
             # The objects of now stay until the end. Python need not look through them again and
             # again for garbage.
             gc.collect()
@@ -110,6 +114,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         self._missed = backlog.configured(config, type(self).__name__, self.topic, self._keep)
         spool = configured_spool(config)
         self._state_file = StateFile(file_to_write(config), spool.folder)
+        self._metrics = configured_metrics(config, METRICS_KEY, settings.roads(config), log)
         replay = Replay.configured(config)
         engine, error = connection.connect(config, log)
         # Before we start a thread: the kernel gives a signal to any thread that does not block it.
@@ -121,6 +126,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             self._batch_size,
             observer=self,
             replay=replay,
+            on_commit=self._metrics.committed if self._metrics else None,
             is_ready=error is None,
         )
         switch_threads_often()
@@ -171,7 +177,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         """
         if self._is_stopping:
             return
-        Consumer._consume(self, message)  # noqa: SLF001
+        Consumer._consume(self, Received.of(message))  # noqa: SLF001
         if self._listens_until is not None and time.monotonic() > self._listens_until:
             self.stop_listening()
 
@@ -191,7 +197,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         while not is_last:
             messages = self._take()
             is_last = messages[-1] is _END
-            yield self._receive(messages[:-1] if is_last else messages)
+            yield from _by_road(self._receive(messages[:-1] if is_last else messages))
 
     def _take(self) -> list[Any]:
         batch = [self.incoming.get()]
@@ -272,7 +278,8 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             self._ended.acquire()
         # The reactor may have taken one from the bus meanwhile.
         messages = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
-        self._writer.write(self._receive([each for each in messages if each is not _END]))
+        for batch in _by_road(self._receive([each for each in messages if each is not _END])):
+            self._writer.write(batch)
         self._writer.close()
         self._state_file.close()
 
@@ -285,6 +292,16 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             "refused": counts["invalid"],
             "oldest": self._writer.oldest if counts["waiting"] else None,
         }
+
+    def _figures(self) -> Figures:
+        """The same, for Prometheus."""
+        counts = self._counts()
+        gauges = {
+            "backlog_messages": counts["backlog"],
+            "waiting_messages": counts["waiting"],
+            "waiting_oldest_timestamp_seconds": counts["oldest"],
+        }
+        return Figures(self._writer.counts(), gauges)
 
     @property
     def _workers(self) -> int:
@@ -301,3 +318,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
 def _size(message: Any) -> int:
     """The length of the body of a message; 0 for what has none that is text or bytes."""
     return len(getattr(message, "body", ""))
+
+
+def _by_road(messages: Sequence[Received]) -> Iterator[list[Received]]:
+    """The messages of each road, in their order: what becomes of a batch is counted by road."""
+    for road in dict.fromkeys(each.road for each in messages):
+        yield [each for each in messages if each.road == road]

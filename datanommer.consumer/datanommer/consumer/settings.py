@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from datanommer.models import configuration
-from datanommer.models.configuration import BATCH_SIZE_KEY, TOPIC_KEY
+from datanommer.models.configuration import (
+    BATCH_SIZE_KEY,
+    DATAGREPPER_URL_KEY,
+    STATUS_DIRECTORY_KEY,
+    TOPIC_KEY,
+)
 from datanommer.models.errors import ConfigurationError
+from datanommer.models.receiving.received import DATAGREPPER, SPOOL, STOMP, ZEROMQ
 from datanommer.models.storing.batch import MAX_BATCH
 
 #: The most messages of a batch, unless the configuration says otherwise.
@@ -43,3 +49,14 @@ def batch_size(config: Mapping[str, Any]) -> int:
 def uses_stomp(config: Mapping[str, Any]) -> bool:
     """Whether moksha connects to a broker with STOMP."""
     return bool(config.get("stomp_uri") or config.get("stomp_broker"))
+
+
+def roads(config: Mapping[str, Any]) -> list[str]:
+    """How messages may come to the hub, by the names that `Received.road` has."""
+    is_open = {
+        ZEROMQ: config.get("zmq_enabled"),
+        STOMP: uses_stomp(config),
+        DATAGREPPER: config.get(STATUS_DIRECTORY_KEY) and config.get(DATAGREPPER_URL_KEY),
+        SPOOL: True,
+    }
+    return [road for road in is_open if is_open[road]]

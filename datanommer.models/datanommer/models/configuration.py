@@ -28,6 +28,8 @@ REPLAY_SECONDS_KEY = "datanommer.replay_seconds"
 REPLAY_MAX_BYTES_KEY = "datanommer.replay_max_bytes"
 STOMP_VHOST_KEY = "datanommer.stomp_vhost"
 STATUS_FILE_KEY = "datanommer.status_file"
+METRICS_KEY = "datanommer.metrics"
+AMQP_METRICS_KEY = "datanommer.amqp_metrics"
 # fedmsg's own.
 SIGNATURES_KEY = "validate_signatures"
 STATUS_DIRECTORY_KEY = "status_directory"

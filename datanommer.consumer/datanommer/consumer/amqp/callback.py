@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,17 +23,22 @@ from datanommer.consumer.amqp import batch_consumer
 from datanommer.consumer.amqp.batch_consumer import BatchCallback
 from datanommer.consumer.backoff import Backoff
 from datanommer.consumer.failure import cause, exit_code, explain
+from datanommer.consumer.keeping.reporter import Reporter
+from datanommer.consumer.metrics.configured import configured
+from datanommer.consumer.metrics.figures import Figures
 from datanommer.consumer.quiet_log import QuietLog
 from datanommer.models import configuration
+from datanommer.models.configuration import AMQP_METRICS_KEY
 from datanommer.models.database import migrations
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import DatanommerError, TookTooLong
 from datanommer.models.preparing import processors
 from datanommer.models.preparing.delivery import Delivery, prepare
 from datanommer.models.storing.batch import Batch, store
 
 log = logging.getLogger(__name__)
+
+_ROAD = "amqp"  # in the metrics
 
 # For one try. Only the end of the consumer waits for it. Where that is too little, the next try has
 # twice as long.
@@ -50,16 +56,19 @@ class Callback(BatchCallback):
     """
 
     def __init__(self) -> None:
-        self._messages_log = QuietLog(log)
         self._states_log = QuietLog(log, per_minute=1)
         self._stopping = threading.Event()
         try:
             config = configuration.load()
             batch_consumer.install()
+            metrics = configured(config, AMQP_METRICS_KEY, [_ROAD], log)
             self._engine, error = connection.connect(config, log)
         except DatanommerError as error:
             log.critical("datanommer cannot start. %s", error)
             raise SystemExit(exit_code(error)) from None
+        self._reporter = Reporter(log, metrics.committed if metrics else None)
+        if metrics:
+            metrics.serve(lambda: Figures(self._reporter.counts(), {}))
         # Somebody may change the schema while the database is away, or is upgraded.
         self._must_look = error is not None
         processors.configure(config)
@@ -91,22 +100,26 @@ class Callback(BatchCallback):
         Raises:
             Nack: the consumer ends, or they are wanted no more.
         """
+        moments = [time.time()] * len(deliveries)
+        self._reporter.add("received", _ROAD, len(deliveries))
         batch = Batch.of(map(prepare, deliveries))
         backoff, seconds = Backoff(), _STORE_SECONDS
-        while error := self._try_to_store(batch, seconds):
+        while error := self._try_to_store(batch, moments, seconds):
             if isinstance(error, TookTooLong):
                 seconds = min(2 * seconds, _LONGEST_SECONDS)
             if self._stopping.wait(backoff.pause()) or not is_wanted():
                 raise Nack
 
-    def _try_to_store(self, batch: Batch, seconds: float) -> Exception | None:
+    def _try_to_store(
+        self, batch: Batch, moments: Sequence[float], seconds: float
+    ) -> Exception | None:
         """Store a batch within some seconds; what failed, if anything did."""
         deadline = Deadline(seconds)
         had_to_look = self._must_look
         try:
             if had_to_look:
                 migrations.require_head(self._engine, deadline, for_writing=True)
-            store(self._engine, batch, deadline, self._log_reject)
+            counts = store(self._engine, batch, deadline, self._reporter.log_reject)
         except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
             self._states_log.warning(
                 "The database does not take messages: %s. They wait in their queue.",
@@ -116,10 +129,8 @@ class Callback(BatchCallback):
             self._engine.dispose()
             self._must_look = True
             return error
+        self._reporter.add_stored(_ROAD, counts, moments)
         if had_to_look:
             self._must_look = False
             self._states_log.warning("The database takes messages again.")
         return None
-
-    def _log_reject(self, reject: Reject) -> None:
-        self._messages_log.warning("Rejected %s", reject)

@@ -11,7 +11,7 @@ from datanommer.consumer.keeping.replayer import Replayer
 from datanommer.consumer.keeping.reporter import Reporter
 from datanommer.models.database import migrations
 from datanommer.models.database.deadline import Deadline
-from datanommer.models.receiving.received import Received
+from datanommer.models.receiving.received import SPOOL, Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.spool import Spool
 from datanommer.models.storing.batch import BATCH_BYTES, Batch, store
@@ -48,7 +48,7 @@ class Committer:
         """Store a batch in one transaction.
 
         Args:
-            received: its messages.
+            received: its messages, at least one, all of one road.
             batch: the same, ready for the database.
             deadline: of the whole.
 
@@ -58,7 +58,8 @@ class Committer:
         """
         counts = store(self._engine, batch, deadline, self._reporter.log_reject)
         self._replayer.keep(received)
-        self._reporter.add(counts)
+        moments = (each.received_at for each in received)
+        self._reporter.add_stored(received[0].road, counts, moments)
 
     def require_head(self) -> None:
         """Make sure that the database can take messages out of a spool.
@@ -93,7 +94,7 @@ class Committer:
             with self._deadlines.within(seconds) as deadline:
                 self.commit(good, Batch.of(items), deadline)
         loss = spool.remove(chunk)
-        self._reporter.add_refused(refused)
+        self._reporter.add_refused(SPOOL, refused)
         if loss:
             self._reporter.add_loss(loss)
         return True

@@ -50,13 +50,10 @@ class Spooler:
         spool: where messages wait. If some do from the start, it is active from the start.
         committer: stores them.
         batch_size: how many messages are taken out of the spool at a time.
-        reporter: hears of those that can no longer be read.
+        reporter: hears of those that go in, and of those that can no longer be read.
         deadlines: of all work with the database. When that is cut short, the drainer ends.
         is_ready: whether the database takes messages, as far as anybody knows. If not, it is active
             from the start.
-
-    Attributes:
-        spooled: how many messages went into the spool.
     """
 
     def __init__(
@@ -84,7 +81,6 @@ class Spooler:
         has_messages = self._has_messages()
         self._is_active = has_messages or not is_ready
         self._has_work = threading.Event()
-        self.spooled = 0
         # Whether messages were not taken, and nobody has told that they are again.
         self._is_outage = self._is_active
         # Since it became active: whether it has stored any, and how many were unreadable before.
@@ -184,7 +180,7 @@ class Spooler:
                     kind=cause(error),
                 )
                 return False
-            self.spooled += len(received)
+            self._reporter.add("spooled", received[0].road, len(received))
             return True
 
     def close(self) -> None:

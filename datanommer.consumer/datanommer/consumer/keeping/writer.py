@@ -18,7 +18,7 @@ from datanommer.consumer.failure import explain, is_of_database
 from datanommer.consumer.keeping.committer import Committer
 from datanommer.consumer.keeping.deadlines import Deadlines
 from datanommer.consumer.keeping.replayer import Replayer
-from datanommer.consumer.keeping.reporter import Reporter
+from datanommer.consumer.keeping.reporter import OnCommit, Reporter
 from datanommer.consumer.keeping.spooler import Spooler
 from datanommer.models.database.deadline import Deadline
 from datanommer.models.preparing.preparation import Item
@@ -26,7 +26,7 @@ from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
 from datanommer.models.spooling.replay import Replay
 from datanommer.models.spooling.spool import Spool
-from datanommer.models.storing.batch import Batch
+from datanommer.models.storing.batch import Batch, Counts
 from datanommer.models.storing.pipeline import Pipeline
 
 log = logging.getLogger("fedmsg.consumers.datanommer.writer")
@@ -76,6 +76,7 @@ class Writer:
         batch_size: how many messages are taken out of the spool at a time.
         observer: hears when a batch begins and when it ends.
         replay: keeps copies of what was stored lately, if anything is to.
+        on_commit: hears of each batch that is in the database, those out of the spool as well.
         is_ready: whether the database takes messages, as far as anybody knows. If not, they wait
             in the spool until it does.
     """
@@ -89,13 +90,14 @@ class Writer:
         observer: Observer,
         *,
         replay: Replay | None = None,
+        on_commit: OnCommit | None = None,
         is_ready: bool = True,
     ) -> None:
         self._receiver = receiver
         self._observer = observer
         self._deadlines = Deadlines()
         self._stopping = self._deadlines.stopping
-        self._reporter = Reporter(log)
+        self._reporter = Reporter(log, on_commit)
         self._replayer = Replayer(engine, replay, receiver, batch_size, self._deadlines)
         self._committer = Committer(
             engine, receiver, self._deadlines, self._reporter, self._replayer
@@ -109,19 +111,23 @@ class Writer:
             self._deadlines,
             is_ready=is_ready,
         )
-        self._lost = 0
         self._last_failure: str | None = None
 
     def status(self) -> dict[str, int]:
         """What became of the messages so far, as the hub's monitoring socket shows it."""
+        total = self._reporter.total
         return {
-            **self._reporter.counts._asdict(),
-            "invalid": self._reporter.refused,
-            "spooled": self._spooler.spooled,
+            **{fate: total(fate) for fate in Counts._fields},
+            "invalid": total("refused"),
+            "spooled": total("spooled"),
             "waiting": self._spooler.waiting,
             "replayed": self._replayer.replayed,
-            "lost": self._lost + self._reporter.unreadable,
+            "lost": total("lost"),
         }
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many messages of each road had each fate, as `Reporter.counts`."""
+        return self._reporter.counts()
 
     @property
     def oldest(self) -> float | None:
@@ -132,14 +138,17 @@ class Writer:
         """Keep batches as they come: one is examined while PostgreSQL stores the one before.
 
         Nothing is raised, and nothing is lost while the disk has room.
+
+        Args:
+            batches: the messages of each are of one road.
         """
         with Pipeline(self._keep) as pipeline:
             for received in batches:
-                pipeline.begin(self._examine(received))
+                pipeline.begin(self._take_up(received))
 
     def write(self, received: Sequence[Received]) -> None:
         """Keep one batch now, as `write_all` does."""
-        self._keep(self._examine(received))
+        self._keep(self._take_up(received))
 
     def cut_short(self) -> None:
         """Stop storing: all further messages go into the spool."""
@@ -151,6 +160,11 @@ class Writer:
         self._spooler.close()
         self._replayer.close()
         self._reporter.close()
+
+    def _take_up(self, received: Sequence[Received]) -> Examined:
+        if received:
+            self._reporter.add("received", received[0].road, len(received))
+        return self._examine(received)
 
     def _examine(self, received: Sequence[Received], *, at_last: bool = False) -> Examined:
         """Read a batch, check its signatures, and make its rows; nothing is raised.
@@ -175,7 +189,7 @@ class Writer:
             except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                 return Examined([*kept, *received[index:]], None, error)
             if isinstance(item, Refused):
-                self._reporter.add_refused([item])
+                self._reporter.add_refused(each.road, [item])
                 each.refuse()
             else:
                 kept.append(each)
@@ -245,14 +259,14 @@ class Writer:
 
     def _give_up(self, received: Sequence[Received], reason: str) -> None:
         lost = sum(each.settlement is None for each in received)
-        self._lost += lost
         if lost:
+            self._reporter.add("lost", received[0].road, lost)
             log.critical(
                 "Lost %s messages at the end of the hub: they cannot be stored, and the spool "
                 "takes no more: %s. %s were lost in all.",
                 lost,
                 reason,
-                self._lost,
+                self._reporter.total("lost"),
             )
         else:
             log.warning(

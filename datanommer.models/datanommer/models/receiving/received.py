@@ -7,6 +7,7 @@ its signature, to make its row) is done when its turn has come.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -18,6 +19,9 @@ from datanommer.models.errors import NotStorable
 
 #: The longest body that is kept whole, in characters. No row takes as much.
 MAX_BODY_LENGTH = 200 * 1024**2
+
+#: How a message comes to a hub: over a bus, from datagrepper, or out of the spool of the hub.
+ZEROMQ, STOMP, DATAGREPPER, SPOOL = "zeromq", "stomp", "datagrepper", "spool"
 
 # What the body of a message of fedmsg always has (source: fedmsg.core, fedmsg 1.1.7).
 _KEYS_OF_FEDMSG = {"topic", "msg", "timestamp", "i"}
@@ -48,6 +52,8 @@ class Received:
         fallback: for a message without a time; drawn when it is first needed.
         is_accepted: whether its signature is good, or none is required.
         settlement: for a broker that wants to know what becomes of it.
+        road: how it came.
+        received_at: when it came, in epoch seconds; out of the spool, when it was put there.
     """
 
     topic: str | None
@@ -56,6 +62,8 @@ class Received:
     fallback: Fallback | None = None
     is_accepted: bool = False
     settlement: Settlement | None = field(default=None, compare=False, repr=False)
+    road: str = field(default=ZEROMQ, compare=False)
+    received_at: float = field(default_factory=time.time, compare=False, repr=False)
 
     @classmethod
     def of(cls, handed_over: Any) -> Self:
@@ -75,6 +83,7 @@ class Received:
             topic.encode("utf-8", "replace").decode() if isinstance(topic, str) else None,
             lossless_json.dumps(handed_over.get("body")).decode()[:MAX_BODY_LENGTH],
             None if headers is None else lossless_json.dumps(headers).decode(),
+            road=DATAGREPPER,
         )
 
     @classmethod
@@ -94,6 +103,7 @@ class Received:
             _text_of(body[:MAX_BODY_LENGTH]),
             lossless_json.dumps(headers).decode(),
             settlement=settlement,
+            road=STOMP,
         )
 
     @classmethod

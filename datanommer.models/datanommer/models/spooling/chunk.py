@@ -6,7 +6,7 @@ import json
 from typing import NamedTuple
 
 from datanommer.models.envelopes.identity import Fallback
-from datanommer.models.receiving.received import Received
+from datanommer.models.receiving.received import SPOOL, Received
 from datanommer.models.spooling.segment import Record, Segment
 from datanommer.models.spooling.state import State
 
@@ -82,4 +82,7 @@ def received_of(record: Record) -> Received:
     topic, headers, is_accepted, is_text, *fallback = json.loads(line)
     text = body.decode() if is_text else body
     drawn = Fallback(*fallback) if fallback else None
-    return Received(topic, text, headers, drawn, is_accepted)
+    received = Received(topic, text, headers, drawn, is_accepted, road=SPOOL)
+    if drawn:
+        received.received_at = drawn.moment
+    return received

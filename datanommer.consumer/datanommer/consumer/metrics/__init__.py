@@ -1,0 +1,1 @@
+"""How it is with a consumer, for Prometheus: what is counted anyway, served over HTTP."""
