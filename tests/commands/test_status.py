@@ -318,7 +318,11 @@ class TestTheHub:
         assert stat.S_IMODE(mode) == 0o644
 
     @pytest.mark.needs_program("setpriv")
-    def test_is_seen_by_who_may_not_look_into_its_spool(self, host: Host) -> None:
+    def test_is_seen_by_who_may_not_look_into_its_spool(
+        self, host: Host, request: pytest.FixtureRequest
+    ) -> None:
+        if os.geteuid() == 0 and request.config.getoption("--server") == "embedded":
+            pytest.skip("root needs the rights that this takes away to reach the embedded server")
         host.spool.put([received(envelope())])
         host.status()  # writes the configuration
         words = [script("datanommer-status"), "--config-filename", str(host.folder / "fedmsg.py")]
