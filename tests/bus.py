@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,21 @@ def happens(happened: Callable[[], Any], seconds: float) -> bool:
 class Daemon:
     """A console script that runs on its own, with its output in a file."""
 
-    def __init__(self, command: str, *arguments: str, folder: Path) -> None:
+    def __init__(
+        self,
+        command: str,
+        *arguments: str,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = folder / f"{command}-{uuid.uuid4().hex}.log"
         with self._log.open("w") as output:
             self._process = subprocess.Popen(
-                [script(command), *arguments], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+                [script(command), *arguments],
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     @property
@@ -131,12 +142,17 @@ class Publisher:
 
 
 class Bus:
-    """A bus in a folder of its own: a configuration, one publisher, and daemons."""
+    """A bus in a folder of its own: a configuration, one publisher, and daemons.
+
+    Attributes:
+        environment: variables that the daemons have besides those of the tests.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.publisher = Publisher()
         self._daemons: list[Daemon] = []
+        self.environment: dict[str, str] = {}
         self.config: dict[str, Any] = {
             "topic_prefix": "org.fedoraproject",
             "environment": "dev",
@@ -149,12 +165,17 @@ class Bus:
             "datanommer.spool_dir": str(folder / "spool"),
         }
 
+    def write_config(self) -> Path:
+        """Write the configuration as it is now into its file."""
+        file = self.folder / "fedmsg.d" / "test.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"config = {self.config!r}\n")
+        return file
+
     def start(self, command: str, *arguments: str) -> Daemon:
         """Run one of fedmsg's commands with the configuration as it is now."""
-        fedmsg_d = self.folder / "fedmsg.d"
-        fedmsg_d.mkdir(exist_ok=True)
-        (fedmsg_d / "test.py").write_text(f"config = {self.config!r}\n")
-        daemon = Daemon(command, *arguments, folder=self.folder)
+        self.write_config()
+        daemon = Daemon(command, *arguments, folder=self.folder, environment=self.environment)
         self._daemons.append(daemon)
         return daemon
 

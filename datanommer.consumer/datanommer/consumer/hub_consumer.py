@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import queue
 import threading
 import time
@@ -14,14 +15,17 @@ from typing import Any, Protocol
 
 from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
+from moksha.hub.reactor import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.backlog import backlog
 from datanommer.consumer.failure import exit_code
+from datanommer.consumer.keeping.movements import whereabouts
 from datanommer.consumer.keeping.writer import Writer
 from datanommer.consumer.metrics.configured import configured as configured_metrics
 from datanommer.consumer.metrics.figures import Figures
+from datanommer.consumer.service_manager import ServiceManager
 from datanommer.consumer.state_file import StateFile
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, METRICS_KEY, SIGNATURES_KEY
@@ -31,7 +35,7 @@ from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.folder import configured_spool
 from datanommer.models.spooling.replay import Replay
-from datanommer.models.storing.batch import BATCH_BYTES
+from datanommer.models.storing.batch import BATCH_BYTES, split
 from datanommer.models.storing.pipeline import switch_threads_often
 from datanommer.models.watching.hub_state import file_to_write
 
@@ -40,10 +44,19 @@ log = logging.getLogger("fedmsg.consumers.datanommer")
 
 # In the queue, it ends a worker, after all messages that came before it.
 _END = object()
+# At the end of the hub, a worker that does not move for so long is not waited for. Work with the
+# database is cut short then, so none needs as long.
+_STUCK_SECONDS = 15.0
 
 
 class Road(Protocol):
-    """What brings messages. Only the thread of the reactor may call these."""
+    """What brings messages. Only the thread of the reactor may call these.
+
+    Attributes:
+        is_up: fires once it listens, or has tried to and will go on trying.
+    """
+
+    is_up: Deferred[None]
 
     def stop_listening(self) -> None:
         """Take nothing more from the bus."""
@@ -71,8 +84,13 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     topic: list[str]
 
     def __init__(self, hub: Any) -> None:
+        service_manager = ServiceManager.taken_from(os.environ)
         if not hub.config.get(self.config_key):
             super().__init__(hub)
+            # Other consumers of the hub may be in use.
+            reactor.callWhenRunning(
+                service_manager.tell_ready, f"{self.config_key} is not set.", lambda _: None
+            )
             return
         try:
             self._prepare(hub)
@@ -88,6 +106,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             self._state_file.start(self._counts)
             if self._metrics:
                 self._metrics.serve(self._figures)
+            reactor.callWhenRunning(self._tell, service_manager)
             # The objects of now stay until the end. Python need not look through them again and
             # again for garbage.
             gc.collect()
@@ -130,6 +149,18 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             is_ready=error is None,
         )
         switch_threads_often()
+
+    def _tell(self, service_manager: ServiceManager) -> None:
+        """Let systemd know that the hub listens, whether it moves, and that it ends."""
+        reactor.addSystemEventTrigger(
+            "before", "shutdown", service_manager.tell_stopping, "Keeps what it has received."
+        )
+        DeferredList([road.is_up for road in self._roads]).addCallback(
+            lambda _: service_manager.tell_ready("Listens to the bus.", self._still)
+        )
+
+    def _still(self, seconds: float) -> str | None:
+        return "; ".join(map(whereabouts, self._writer.movements.still(seconds))) or None
 
     def _take_over_stomp(self, config: Mapping[str, Any]) -> list[Road]:
         if not settings.uses_stomp(config):
@@ -197,7 +228,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         while not is_last:
             messages = self._take()
             is_last = messages[-1] is _END
-            yield from _by_road(self._receive(messages[:-1] if is_last else messages))
+            received = self._receive(messages[:-1] if is_last else messages)
+            with self._writer.movements.holding(received):
+                yield from _by_road(received)
 
     def _take(self) -> list[Any]:
         batch = [self.incoming.get()]
@@ -269,19 +302,38 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         timer.daemon = True
         timer.start()
 
-    def finish(self) -> None:
-        """Keep all that was received, and end."""
+    def finish(self) -> bool:
+        """Keep all that was received, and end; whether all workers have ended.
+
+        What a worker has in hand that is stuck is kept, too.
+        """
         self.stop()
         if self._missed:
             self._missed.close()
-        for _ in range(self._workers):
-            self._ended.acquire()
+        have_ended = [self._has_ended() for _ in range(self._workers)]
         # The reactor may have taken one from the bus meanwhile.
-        messages = [self.incoming.get_nowait() for _ in range(self.incoming.qsize())]
-        for batch in _by_road(self._receive([each for each in messages if each is not _END])):
-            self._writer.write(batch)
+        messages = self._receive([each for each in self._left() if each is not _END])
+        if not all(have_ended):
+            self._writer.cut_short()  # lest this thread gets stuck on the same message
+            messages = [*self._writer.movements.held(), *messages]
+        for batch in split(messages, self._batch_size):
+            for of_road in _by_road(batch):
+                self._writer.write(of_road)
         self._writer.close()
         self._state_file.close()
+        return all(have_ended)
+
+    def _has_ended(self) -> bool:
+        """Wait until a worker has ended; False if one is stuck."""
+        while not self._ended.acquire(timeout=0.5):
+            if self._writer.movements.a_holder_is_still(_STUCK_SECONDS):
+                return False
+        return True
+
+    def _left(self) -> Iterator[Any]:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self.incoming.get_nowait()
 
     def _counts(self) -> dict[str, Any]:
         """What became of the messages so far, for the file that tells how the hub is."""

@@ -49,8 +49,8 @@ class EndingConsumer(Protocol):
     def cut_short_after(self, seconds: float) -> None:
         """Store messages in the database for so long, and then in the spool."""
 
-    def finish(self) -> None:
-        """Keep all that was received, and end."""
+    def finish(self) -> bool:
+        """Keep all that was received, and end; whether all workers have ended."""
 
 
 def hold_signals() -> None:
@@ -121,15 +121,25 @@ def _stop(consumer: EndingConsumer) -> None:
 def _finish(consumer: EndingConsumer) -> Deferred[None]:
     """Begin to keep all that the consumer received. What is returned fires at the end of that."""
     consumer.stop_listening()
-    done: Deferred[None] = Deferred()
-    done.addCallback(lambda _: consumer.say_goodbye())
+    done: Deferred[Any] = Deferred()
+    done.addCallback(_say_goodbye, consumer)
 
     def finish() -> None:
+        have_ended = True
         try:
             _limit_storing(consumer)  # no signal has done so if something else ends the hub
-            consumer.finish()
+            have_ended = consumer.finish()
         finally:
-            reactor.callFromThread(done.callback, None)
+            reactor.callFromThread(done.callback, have_ended)
 
     threading.Thread(target=finish, name="datanommer-finish", daemon=True).start()
     return done
+
+
+def _say_goodbye(have_ended: bool, consumer: EndingConsumer) -> Deferred[Any]:
+    gone = consumer.say_goodbye()
+    if not have_ended:
+        log.critical("A thread is stuck. What it had is kept, and the hub ends without it.")
+        # The reactor would wait for the thread for ever.
+        gone.addCallback(lambda _: _exit(1))
+    return gone

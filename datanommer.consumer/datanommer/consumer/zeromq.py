@@ -20,11 +20,15 @@ class ZeroMQ:
         hub: the hub of moksha; the consumer has subscribed.
         topics: what the consumer listens to.
         keep: takes what is no message.
+
+    Attributes:
+        is_up: has fired. The sockets connect again and again by themselves, and nobody hears of it.
     """
 
     def __init__(self, hub: Any, topics: Iterable[str], keep: Callable[[Received], object]) -> None:
         self._prefixes = tuple(topic.replace("*", "").encode() for topic in topics)
         self._keep = keep
+        self.is_up = succeed(None)
         factories = [getattr(each, "twisted_zmq_factory", None) for each in hub.extensions]
         self._factories = [factory for factory in factories if factory]
         for connection in self._connections():

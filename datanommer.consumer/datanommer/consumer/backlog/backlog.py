@@ -34,6 +34,7 @@ log = logging.getLogger("fedmsg.consumers.datanommer.backlog")
 SETTLING_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+_PAGE_SECONDS = 15.0  # for the page that is being stored, at the end
 
 
 class Backlog:
@@ -90,9 +91,11 @@ class Backlog:
     def close(self) -> None:
         """Fetch no more; waits for the page that is being stored, and not for datagrepper."""
         self._stopping.set()
-        with self._keeping:
-            self._log.close()
-            self._status.close()
+        # A page that is stuck is fetched again after the next start.
+        if self._keeping.acquire(timeout=_PAGE_SECONDS):
+            self._keeping.release()
+        self._log.close()
+        self._status.close()
 
     def _fetch_all(self, gaps: Sequence[Gap], moment: float) -> None:
         self._stopping.wait(moment - time.monotonic())

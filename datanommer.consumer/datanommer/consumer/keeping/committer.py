@@ -88,7 +88,7 @@ class Committer:
         chunk = spool.first(limit, BATCH_BYTES)
         if chunk is None:
             return False
-        items, refused = self._receiver.items(chunk.received)
+        items, refused = self._receiver.items(self._deadlines.movements.each(chunk.received))
         if items:
             good = [each for each in chunk.received if self._receiver.lets_in(each)]
             with self._deadlines.within(seconds) as deadline:

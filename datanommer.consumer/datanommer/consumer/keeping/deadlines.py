@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from datanommer.consumer.failure import is_of_database
+from datanommer.consumer.keeping.movements import Movements
 from datanommer.models.database.deadline import Deadline
 
 
@@ -15,10 +16,12 @@ class Deadlines:
 
     Attributes:
         stopping: set when the work was cut short. Nobody should begin any more.
+        movements: of the threads that work. To wait for the database within a deadline is to move.
     """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
+        self.movements = Movements()
         self._running: set[Deadline] = set()
 
     @contextmanager
@@ -28,9 +31,11 @@ class Deadlines:
         self._running.add(deadline)
         if self.stopping.is_set():  # maybe since before the deadline was added
             deadline.expire()
+        self.movements.note(seconds)
         try:
             yield deadline
         finally:
+            self.movements.note()
             self._running.discard(deadline)
 
     def have_cut(self, error: Exception) -> bool:

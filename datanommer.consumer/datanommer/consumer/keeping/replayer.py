@@ -54,9 +54,12 @@ class Replayer:
         self._batch_size = batch_size
         self._deadlines = deadlines
         self._stopping = deadlines.stopping
+        self._movements = deadlines.movements
         self._log = QuietLog(log, per_minute=1)
         self.replayed = 0
-        self._thread = threading.Thread(target=self._watch, name="datanommer-replay", daemon=True)
+        self._thread = threading.Thread(
+            target=self._movements.live, args=[self._watch], name="datanommer-replay", daemon=True
+        )
         if replay:
             self._thread.start()
 
@@ -82,16 +85,20 @@ class Replayer:
     def _watch(self) -> None:
         assert self._replay
         while not self._stopping.is_set():
-            try:
-                self._look(self._replay)
-            except Exception as error:  # noqa: BLE001  the next look may find it mended
-                if not is_of_database(error):  # which others report
-                    self._log.warning(
-                        "Whether another server has taken over cannot be told: %s",
-                        explain(error, log),
-                        kind=cause(error),
-                    )
+            with self._movements.working():
+                self._try_to_look(self._replay)
             self._stopping.wait(_PAUSE)
+
+    def _try_to_look(self, replay: Replay) -> None:
+        try:
+            self._look(replay)
+        except Exception as error:  # noqa: BLE001  the next look may find it mended
+            if not is_of_database(error):  # which others report
+                self._log.warning(
+                    "Whether another server has taken over cannot be told: %s",
+                    explain(error, log),
+                    kind=cause(error),
+                )
 
     def _look(self, replay: Replay) -> None:
         with self._deadlines.within(_LOOK_SECONDS) as deadline:
@@ -115,7 +122,7 @@ class Replayer:
             migrations.require_head(self._engine, deadline)
         count = missing = 0
         for batch in split(replay.messages(), self._batch_size):
-            items, _ = self._receiver.items(batch)
+            items, _ = self._receiver.items(self._movements.each(batch))
             with self._deadlines.within(_STORE_SECONDS) as deadline:
                 counts = store(self._engine, Batch.of(items, is_replay=True), deadline)
             count += len(items)

@@ -40,11 +40,15 @@ class SlowLane:
         self._reporter = reporter
         self._deadlines = deadlines
         self._stopping = deadlines.stopping
+        self._movements = deadlines.movements
         self._log = QuietLog(log, per_minute=1)
         self._has_work = threading.Event()
         if Spool.exists(spool.folder):  # since a hub before this one
             self._has_work.set()
-        self._thread = threading.Thread(target=self._work, name="datanommer-slow", daemon=True)
+        self._seconds = _FIRST_SECONDS
+        self._thread = threading.Thread(
+            target=self._movements.live, args=[self._work], name="datanommer-slow", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -87,20 +91,28 @@ class SlowLane:
         self._log.close()
 
     def _work(self) -> None:
-        backoff, seconds = Backoff(), _FIRST_SECONDS
+        backoff = Backoff()
         while not self._stopping.is_set() and self._has_work.wait() and not self._stopping.is_set():
             # First, or what is taken over meanwhile would wait.
             self._has_work.clear()
-            try:
-                while self._store_oldest(seconds):
-                    backoff, seconds = Backoff(), _FIRST_SECONDS
-            except Exception as error:  # noqa: BLE001  without this thread they would wait for ever
-                self._has_work.set()
-                if not self._deadlines.have_cut(error):
-                    self._report(error)
-                if isinstance(error, TookTooLong):
-                    seconds = min(2 * seconds, _LONGEST_SECONDS)
-                self._stopping.wait(backoff.pause())
+            with self._movements.working():
+                pause = self._store_waiting(backoff)
+            self._stopping.wait(pause)
+
+    def _store_waiting(self, backoff: Backoff) -> float:
+        """Store what waits, as far as that goes; how long to pause then, in seconds."""
+        try:
+            while self._store_oldest(self._seconds):
+                backoff.reset()
+                self._seconds = _FIRST_SECONDS
+        except Exception as error:  # noqa: BLE001  without this thread they would wait for ever
+            self._has_work.set()
+            if not self._deadlines.have_cut(error):
+                self._report(error)
+            if isinstance(error, TookTooLong):
+                self._seconds = min(2 * self._seconds, _LONGEST_SECONDS)
+            return backoff.pause()
+        return 0.0
 
     def _store_oldest(self, seconds: float) -> bool:
         if self._stopping.is_set() or not self.waiting:

@@ -70,10 +70,11 @@ class Spooler:
         self._engine = engine
         self._spool = spool
         self._committer = committer
-        self._batch_size = batch_size
+        self._batch_size = self._limit = batch_size
         self._reporter = reporter
         self._deadlines = deadlines
         self._stopping = deadlines.stopping
+        self._movements = deadlines.movements
         self._log = QuietLog(log, per_minute=1)
         self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
         self._slow_lane = SlowLane(spool.slow, committer, reporter, deadlines)
@@ -88,7 +89,9 @@ class Spooler:
         self._unreadable = reporter.unreadable
         # How many of the next messages are stored one at a time, because one of them takes long.
         self._alone = 0
-        self._drainer = threading.Thread(target=self._drain, name="datanommer-drain", daemon=True)
+        self._drainer = threading.Thread(
+            target=self._movements.live, args=[self._drain], name="datanommer-drain", daemon=True
+        )
         self._drainer.start()
         if has_messages:
             log.warning("%s messages wait in the spool and will be stored first.", self.waiting)
@@ -196,21 +199,27 @@ class Spooler:
 
     def _drain(self) -> None:
         backoff = Backoff()
-        limit = self._batch_size
         # Before and after the wait: the drainer may clear again the event that ends its wait.
         while not self._stopping.is_set() and self._has_work.wait() and not self._stopping.is_set():
-            try:
-                while self._store_oldest(limit):
-                    backoff.reset()
-                    limit = self._batch_size
-            except Exception as error:  # noqa: BLE001  without this thread nothing would be stored
-                self._engine.dispose()
-                if not self._deadlines.have_cut(error):
-                    self._report_waiting(error)
-                # The database may take fewer messages at a time.
-                limit = max(1, limit // 2)
-                is_unready = isinstance(error, BehindHead | OnStandby)
-                self._stopping.wait(_UNREADY_SECONDS if is_unready else backoff.pause())
+            with self._movements.working():
+                pause = self._store_waiting(backoff)
+            self._stopping.wait(pause)
+
+    def _store_waiting(self, backoff: Backoff) -> float:
+        """Store what waits, as far as that goes; how long to pause then, in seconds."""
+        try:
+            while self._store_oldest(self._limit):
+                backoff.reset()
+                self._limit = self._batch_size
+        except Exception as error:  # noqa: BLE001  without this thread nothing would be stored
+            self._engine.dispose()
+            if not self._deadlines.have_cut(error):
+                self._report_waiting(error)
+            # The database may take fewer messages at a time.
+            self._limit = max(1, self._limit // 2)
+            is_unready = isinstance(error, BehindHead | OnStandby)
+            return _UNREADY_SECONDS if is_unready else backoff.pause()
+        return 0.0
 
     def _store_oldest(self, limit: int) -> bool:
         """Store what has waited longest; False if nothing waits, or the hub ends."""

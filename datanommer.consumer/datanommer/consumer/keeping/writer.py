@@ -79,6 +79,9 @@ class Writer:
         on_commit: hears of each batch that is in the database, those out of the spool as well.
         is_ready: whether the database takes messages, as far as anybody knows. If not, they wait
             in the spool until it does.
+
+    Attributes:
+        movements: of all threads that keep messages.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Writer:
         self._observer = observer
         self._deadlines = Deadlines()
         self._stopping = self._deadlines.stopping
+        self.movements = self._deadlines.movements
         self._reporter = Reporter(log, on_commit)
         self._replayer = Replayer(engine, replay, receiver, batch_size, self._deadlines)
         self._committer = Committer(
@@ -142,6 +146,9 @@ class Writer:
         Args:
             batches: the messages of each are of one road.
         """
+        self.movements.live(self._write_all, batches)
+
+    def _write_all(self, batches: Iterable[Sequence[Received]]) -> None:
         with Pipeline(self._keep) as pipeline:
             for received in batches:
                 pipeline.begin(self._take_up(received))
@@ -164,7 +171,8 @@ class Writer:
     def _take_up(self, received: Sequence[Received]) -> Examined:
         if received:
             self._reporter.add("received", received[0].road, len(received))
-        return self._examine(received)
+        with self.movements.working():
+            return self._examine(received)
 
     def _examine(self, received: Sequence[Received], *, at_last: bool = False) -> Examined:
         """Read a batch, check its signatures, and make its rows; nothing is raised.
@@ -181,7 +189,7 @@ class Writer:
             return Examined(received, None)
         kept: list[Received] = []
         items: list[Item] = []
-        for index, each in enumerate(received):
+        for index, each in enumerate(self.movements.each(received)):
             if self._stopping.is_set() and not at_last:
                 return Examined([*kept, *received[index:]], None)
             try:
@@ -198,9 +206,12 @@ class Writer:
         return Examined(kept, batch, seconds=time.monotonic() - start)
 
     def _keep(self, examined: Examined) -> None:
+        if examined.received:
+            with self.movements.holding(examined.received), self.movements.working():
+                self._keep_all(examined)
+
+    def _keep_all(self, examined: Examined) -> None:
         received = examined.received
-        if not received:
-            return
         start = time.monotonic() - examined.seconds
         self._observer.batch_begins(received)
         is_kept = in_database = False
@@ -216,6 +227,7 @@ class Writer:
                 break
             if not is_kept:
                 time.sleep(0.5)  # until the spool has room, or the database is back
+                self.movements.note()
         if is_kept:
             for each in examined.received:
                 each.acknowledge()

@@ -36,6 +36,9 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
     """Stands in the hub for moksha's own extension, and is moksha's object with another class.
 
     moksha begins to connect before any consumer is made, so its object cannot be replaced.
+
+    Attributes:
+        is_up: fires once a broker has taken all subscriptions, or the first try has failed.
     """
 
     # Of moksha's object; `addresses` are pairs of a host and a port.
@@ -76,6 +79,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         self._complaints_since: float | None = None
         self._is_stopping = False
         self._gone: Deferred[None] = Deferred()
+        self.is_up: Deferred[None] = Deferred()
         if not settings.acknowledges:
             log.warning(
                 "stomp_ack_mode is auto: the broker forgets each message once it is sent, and a "
@@ -124,7 +128,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         """Connect anew, unless the hub ends."""
         connection, self.proto = self.proto, None
         if self._is_stopping:
-            self._tell_that_it_is_gone()
+            _fire(self._gone)
             return
         assert connection  # it was made, or it could not be lost
         if self._subscribed_at and time.monotonic() > self._subscribed_at + _GOOD_SECONDS:
@@ -140,6 +144,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         self._connect_again(f"{self._name} cannot be reached", reason.getErrorMessage())
 
     def _connect_again(self, what: str, why: str) -> None:
+        _fire(self.is_up)
         pause = self._backoff.pause()
         if len(self._complaints) == len(self.addresses):
             self._complaints_since = self._complaints_since or time.monotonic()
@@ -183,6 +188,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         """The broker has taken all subscriptions."""
         log.info("Listening to %s.", self._name)
         self._subscribed_at = time.monotonic()
+        _fire(self.is_up)
         self._forget_complaint()
         waiting, self._frames = self._frames, []
         for destination, body in waiting:
@@ -255,12 +261,14 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
             self.proto.say_goodbye()
             reactor.callLater(_GOODBYE_SECONDS, self.proto.abort, "it has not said goodbye")
         else:
-            self._tell_that_it_is_gone()
+            _fire(self._gone)
         return self._gone
 
-    def _tell_that_it_is_gone(self) -> None:
-        if not self._gone.called:
-            self._gone.callback(None)
+
+def _fire(deferred: Deferred[None]) -> None:
+    """Let it fire, unless it has."""
+    if not deferred.called:
+        deferred.callback(None)
 
 
 def _call(callbacks: list[Callable[..., Any]], destination: str, message: Frame) -> bool:
