@@ -5,8 +5,10 @@ config = {
     # Whether fedmsg-hub stores the messages of the bus in PostgreSQL.
     "datanommer.enabled": False,
     #
-    # The database. A password may be in the URL (then let only the hub read this file), or in
-    # ~/.pgpass. embedded:///path/of/a/folder is a server of datanommer's own in that folder.
+    # The database. Everybody at the shell reads this file, so it holds no password: the hub's is in
+    # /etc/datanommer/hub.pgpass (docs/systemd.rst), and everybody else has a ~/.pgpass. A URL
+    # without a user is good for all: each connects as the role with the name of the system user.
+    # embedded:///path/of/a/folder is a server of datanommer's own in that folder.
     # The environment variable DATANOMMER_SQLALCHEMY_URL goes before it. Without either, fedmsg-hub
     # does not start. `datanommer-create-db` makes the tables in an empty database.
     # "datanommer.sqlalchemy.url": "postgresql://datanommer@db.example.com/datanommer",

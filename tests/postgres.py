@@ -137,6 +137,14 @@ class Postgres:
         self.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
         self.execute("SELECT pg_reload_conf()")
 
+    def require_password(self, password: str) -> None:
+        """Let the hub's role in by TCP with this password alone."""
+        self.execute(f"ALTER ROLE {ROLE} PASSWORD '{password}'")
+        self._write_hba(ADMITTED.replace(f"{HOST}/32 trust", f"{HOST}/32 scram-sha-256"))
+        self.execute("SELECT pg_reload_conf()")
+        methods = "SELECT auth_method FROM pg_hba_file_rules WHERE type = 'host'"
+        eventually(lambda: self.execute(methods) == [("scram-sha-256",)], "another pg_hba.conf")
+
     def start(self) -> None:
         """Start it, unless it runs, and wait until it answers."""
         if not (self._process and self._process.poll() is None):

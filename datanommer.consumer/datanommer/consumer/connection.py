@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +26,8 @@ from datanommer.models.errors import (
 _CONNECT_SECONDS = 3
 # For the look at the schema when the consumer starts.
 _LOOK_SECONDS = 10.0
+# The folders of fedmsg's configuration that others may look into.
+_SHARED_FOLDERS = (Path("/etc/fedmsg.d"), Path("fedmsg.d"))
 
 
 def connect(
@@ -55,6 +60,8 @@ def connect(
         pre_ping=False,
         create=True,
     )
+    if engine.url.password:
+        _warn_of_readers(database.url, log)
     try:
         migrations.require_head(engine, Deadline(_LOOK_SECONDS), for_writing=True)
     # No reason to miss the messages that come meanwhile.
@@ -71,3 +78,16 @@ def connect(
         )
         return engine, error
     return engine, None
+
+
+def _warn_of_readers(url: str, log: logging.Logger) -> None:
+    """Say so where everybody on this host may read the password of the database."""
+    for file in [path for folder in _SHARED_FOLDERS for path in sorted(folder.glob("*.py"))]:
+        with contextlib.suppress(OSError):
+            if file.stat().st_mode & stat.S_IROTH and url in file.read_text(errors="replace"):
+                log.warning(
+                    "Everybody on this host may read the password of the database in %s. Take it "
+                    "out of the URL there, and put it into the file that PGPASSFILE names, or "
+                    "into ~/.pgpass.",
+                    file.absolute(),
+                )

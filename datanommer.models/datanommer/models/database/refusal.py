@@ -6,6 +6,7 @@ is in a language that we do not know, we only tell that the server has answered.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 
@@ -22,8 +23,8 @@ _ANSWERED = re.compile(
 )
 _MISSING = re.compile(r'(database|role) "(.+?)" does not exist')
 _HOW_TO_LOG_IN = (
-    "Give the password in ~/.pgpass, in PGPASSWORD or in the URL: "
-    "postgresql://user:password@host/name"
+    f"Give the password in {os.environ.get('PGPASSFILE') or '~/.pgpass'}, in PGPASSWORD or in the "
+    "URL: postgresql://user:password@host/name"
 )
 _ADVICE = (
     ("password", _HOW_TO_LOG_IN),
