@@ -186,10 +186,16 @@ class Postgres:
         self._process.wait(60)
 
     def kill(self) -> None:
-        """Kill all its processes at once."""
-        for process in self._processes():
+        """Kill all its processes at once.
+
+        It waits until they are gone: another server would find their shared memory in use.
+        """
+        self.pause()  # or it could start another one meanwhile
+        processes = self._processes()
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs(processes, PATIENCE)
         assert self._process
         self._process.wait()
 
