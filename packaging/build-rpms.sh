@@ -19,7 +19,6 @@ trap 'rm -rf "$topdir"' EXIT
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$scripts/../distribution.py")
 "$scripts/clean-copy.sh" "$topdir/datanommer-$version"
 spec=$topdir/datanommer-$version/packaging/datanommer.spec
-sed -i "s/^\(Version: *\).*/\1$version/" "$spec"
 mkdir "$topdir/SOURCES"
 tar --create --gzip --directory="$topdir" --file="$topdir/SOURCES/datanommer-$version.tar.gz" \
     "datanommer-$version"
