@@ -16,6 +16,8 @@
 #                     Spark (400 MB), which needs a Java
 #   COVERAGE          set to 1: say which lines no test runs, and fail where those are too many (see
 #                     pyproject.toml); the tests need half as much time again, and more
+#   VERSIONS          set to lowest: install the lowest releases that the setup.py files allow, with
+#                     Python 3.11, and run no linter (default: the newest). Give it a VENV of its own
 set -euo pipefail
 
 VENV=$(realpath -m "${VENV:-$(dirname "${BASH_SOURCE[0]}")/.venv-tests}")
@@ -24,6 +26,10 @@ ARTIFACTS=$VENV/artifacts
 # More than there are cores: many tests wait for a hub or a server that they started.
 WORKERS=$(($(nproc) * 3 / 2))
 DEPENDENCIES=$ARTIFACTS/dependencies
+CONSTRAINTS=$VENV/constraints.txt
+REQUIREMENTS=(-r tests/requirements.txt)
+# The linters need newer releases, and the types that they read are those of the newest.
+if [[ ${VERSIONS:-} != lowest ]]; then REQUIREMENTS+=(-r tests/requirements-lint.txt); fi
 PACKAGES=(datanommer.models/datanommer datanommer.consumer/datanommer datanommer.commands/datanommer)
 
 # What is tested is what is installed, whatever the caller's Python is told to look at.
@@ -80,8 +86,8 @@ digest_of_sources() {
 }
 
 digest_of_requirements() {
-    { "$VENV/bin/python" -VV && cat tests/requirements.txt contrib/datagrepper/requirements.txt \
-        setup.py datanommer.*/setup.py; } | sha256sum
+    { "$VENV/bin/python" -VV && cat tests/requirements*.txt contrib/datagrepper/requirements.txt \
+        setup.py datanommer.*/setup.py && echo "${VERSIONS:-}"; } | sha256sum
 }
 
 build_wheels() {
@@ -93,10 +99,30 @@ build_wheels() {
 # The wheel by its path: pip must not take a package of the same name from its index.
 wanted() { printf '%s[amqp,embedded,fedora,metrics,parquet,report,schemas]' "$ARTIFACTS"/datanommer-*.whl; }
 
+# Which releases pip has to choose: of what a setup.py names. What those need is the newest.
+choose_versions() {
+    : >"$CONSTRAINTS"
+    case ${VERSIONS:-} in
+        "") ;;
+        lowest)
+            {
+                "$VENV/bin/pip" install -qq uv &&
+                    "$VENV/bin/uv" pip compile --quiet --resolution lowest-direct --all-extras \
+                        --python "$VENV/bin/python" --cache-dir "$VENV/cache/uv" \
+                        --find-links "$ARTIFACTS" --no-emit-package datanommer-models \
+                        --constraints tests/requirements.txt --output-file "$CONSTRAINTS" \
+                        datanommer.*/setup.py
+            } || give_up "uv cannot tell the lowest releases, for the reason above."
+            ;;
+        *) give_up "VERSIONS is '$VERSIONS'. It can be 'lowest', or nothing." ;;
+    esac
+}
+
 fetch_dependencies() {
     say "fetching what datanommer and the tests need"
+    choose_versions
     "$VENV/bin/pip" wheel -qq --wheel-dir "$DEPENDENCIES" --find-links "$ARTIFACTS" \
-        -r tests/requirements.txt "$(wanted)" ||
+        --constraint "$CONSTRAINTS" "${REQUIREMENTS[@]}" "$(wanted)" ||
         give_up "pip cannot fetch what datanommer needs: is its index within reach?"
     # What the metadata of datagrepper requires cannot be installed beside datanommer:
     # docs/datagrepper.rst. quickstart.sh brings its pip up to date.
@@ -116,7 +142,7 @@ install() {
     rm -f "$VENV/install.done"
     if ! is_done dependencies "$requirements"; then
         rm -rf "$VENV/dependencies.done" "$DEPENDENCIES"
-        "$VENV/bin/pip" install -qq -r tests/requirements.txt ||
+        "$VENV/bin/pip" install -qq "${REQUIREMENTS[@]}" ||
             give_up "pip cannot install what the tests need: is its index within reach?"
         build_wheels
         fetch_dependencies
@@ -125,7 +151,7 @@ install() {
     fi
     say "installing the wheels"
     "$VENV/bin/pip" install -qq --no-index --find-links "$ARTIFACTS" \
-        --find-links "$DEPENDENCIES" -r tests/requirements.txt "$(wanted)"
+        --find-links "$DEPENDENCIES" --constraint "$CONSTRAINTS" "${REQUIREMENTS[@]}" "$(wanted)"
     "$VENV/bin/pip" install -qq --no-index --no-deps --force-reinstall "$ARTIFACTS"/*.whl
     echo "$requirements" >"$VENV/dependencies.done"
     echo "$sources" >"$VENV/install.done"
@@ -268,7 +294,7 @@ install
 if [[ -n ${REQUIRE_SERVICES:-} ]]; then install_spark; fi
 # Asked first: who requires it need not wait for the tests to hear that it is not there.
 url=$(find_server) || require_server
-run_checks
+if [[ ${VERSIONS:-} != lowest ]]; then run_checks; fi
 if [[ -n ${COVERAGE:-} ]]; then start_coverage; fi
 if [[ -n $url ]]; then
     test_on "$url" "database tests on the PostgreSQL at 127.0.0.1:5432" -m database "$@"

@@ -17,11 +17,11 @@ setup(
         # consumers: fedmsg.consumers imports psutil. commands: fedmsg-hub, -relay and -logger.
         "fedmsg[consumers,commands]",
         "moksha.hub==1.5.17",
-        "requests",
+        "requests>=2.28",
     ],
     extras_require={
         # For a STOMP broker with TLS: tells whether a certificate is the broker's.
-        "stomp": ["service_identity"],
+        "stomp": ["service_identity>=21.1"],
         # For Callback, which stores what comes over AMQP.
         "amqp": ["fedora-messaging>=3.9,<4"],
         # For datanommer.metrics: what Prometheus asks for.

@@ -23,15 +23,16 @@ setup(
         ("share/datanommer.models/alembic/versions", files("alembic/versions", "*.py")),
     ],
     install_requires=[
-        "SQLAlchemy>=2.1,<2.2",
-        "psycopg2-binary",
-        "alembic",
+        # Up to 2.0.10, its URLs cannot be changed; 2.0.12 is the lowest that was tested.
+        "SQLAlchemy>=2.0.12,<2.2",
+        "psycopg2-binary>=2.9.5",
+        "alembic>=1.10",
         # crypto_ng: signatures, with cryptography; the older extra, crypto, does not build.
         "fedmsg[crypto_ng]==1.1.7",
         # 42: the first whose certificates say their times with a zone.
         "cryptography>=42",
         # 24.3 took out load_crl: fedmsg would refuse every signed message.
-        "pyOpenSSL<24.3",
+        "pyOpenSSL>=24,<24.3",
         # The message types of scripts. 4.18: the first that finds schemas with `referencing`.
         "jsonschema>=4.18",
         # fedmsg.meta and moksha.hub import pkg_resources, which setuptools 82 took out; up to
@@ -57,12 +58,12 @@ setup(
         "fedora": ["fedmsg_meta_fedora_infrastructure==0.29.0"],
         # The classes of Fedora's senders, which know whom their messages concern, and who did it.
         "schemas": [
-            "bodhi-messages",
-            "copr-messaging",
-            "discourse2fedmsg-messages",
-            "koji-fedoramessaging-messages",
-            "pagure-messages",
-            "webhook-to-fedora-messaging-messages",
+            "bodhi-messages>=8",
+            "copr-messaging>=1",
+            "discourse2fedmsg-messages>=1",
+            "koji-fedoramessaging-messages>=1.2",
+            "pagure-messages>=1",
+            "webhook-to-fedora-messaging-messages>=1.1",
         ],
     },
 )
