@@ -23,7 +23,7 @@ class _Context(click.Context):
     """The context of a command whose help is behind ``-h`` as well."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"help_option_names": ["-h", "--help"], **options})
+        super().__init__(*args, **{"help_option_names": ["--help", "-h"], **options})
 
 
 class Command(click.Command):
