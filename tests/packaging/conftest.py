@@ -29,12 +29,14 @@ def artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index with other people's packages of the same names: older, and newer."""
+    """An index with other people's packages of the same names, and with what is too old."""
     index = tmp_path_factory.mktemp("index")
-    for name in [each.replace(".", "-") for each in ALL]:
+    releases = {each.replace(".", "-"): ["1.5.0", "3.0.0"] for each in ALL}
+    releases["sqlalchemy"] = ["1.4.54"]
+    for name, versions in releases.items():
         (index / name).mkdir()
         links = ""
-        for version in ["1.5.0", "3.0.0"]:
+        for version in versions:
             file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
             info = f"{name.replace('-', '_')}-{version}.dist-info"
             with zipfile.ZipFile(index / name / file, "w") as archive:

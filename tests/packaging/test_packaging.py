@@ -302,6 +302,25 @@ def test_where_pip_has_put_other_models_into_the_place_of_ours_all_say_so(venv: 
     assert f"datanommer.models=={VERSION}" in reason
 
 
+def test_where_another_application_has_brought_an_old_sqlalchemy_the_commands_say_so(
+    venv: Venv,
+) -> None:
+    venv.install(f"datanommer.commands=={VERSION}")
+    venv.install("SQLAlchemy==1.4.54")
+    for command in ["datanommer-grep", "datanommer-latest"]:
+        refused = subprocess.run(
+            [venv.folder / "bin" / command, "--url", "postgresql:///none"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == (
+            "Error: SQLAlchemy is 1.4.54 here, and datanommer.models needs <2.2,>=2.0.12. "
+            "Type: pip install 'SQLAlchemy<2.2,>=2.0.12'\n"
+        )
+
+
 @pytest.mark.needs_program("man")
 def test_man_finds_the_pages_of_the_commands_on_the_path(venv: Venv) -> None:
     venv.install(f"datanommer.commands=={VERSION}")

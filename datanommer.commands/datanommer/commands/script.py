@@ -40,22 +40,7 @@ def _run(name: str) -> None:
             import_module(f"datanommer.commands.{name}").main()
         except Exception:
             # Asked only now: it would take as long as all else that `--help` does.
-            _refuse_other_models()
+            from datanommer.commands import requirements
+
+            requirements.refuse_others()
             raise
-
-
-def _refuse_other_models() -> None:
-    """End with one line where pip has put another `datanommer.models` in the place of ours."""
-    import sys
-    from importlib.metadata import PackageNotFoundError, version
-
-    ours = version("datanommer.commands")
-    try:
-        found = version("datanommer.models")
-    except PackageNotFoundError:
-        found = "missing"
-    if found != ours:
-        sys.exit(
-            f"Error: datanommer.models is {found} here, and these commands need {ours}, which is "
-            "not on PyPI. Put it back, in a checkout: pip install ./datanommer.models"
-        )

@@ -1,0 +1,48 @@
+"""Whether what the commands need is here as they need it: asked where one of them has failed."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib.metadata import PackageNotFoundError, requires, version
+
+_MISSING = "missing"
+
+
+def refuse_others() -> None:
+    """End with one line where something is missing, or here in a release that does not fit.
+
+    An application that was installed later may have brought it: pip does no more than warn.
+    """
+    ours = version("datanommer.commands")
+    if (found := _found("datanommer.models")) != ours:
+        sys.exit(
+            f"Error: datanommer.models is {found} here, and these commands need {ours}, which is "
+            "not on PyPI. Put it back, in a checkout: pip install ./datanommer.models"
+        )
+    for name in ("datanommer.models", "datanommer.commands"):
+        for line in requires(name) or []:
+            _refuse(line, name)
+
+
+def _refuse(line: str, name: str) -> None:
+    with warnings.catch_warnings():
+        # It says that it will go.
+        warnings.simplefilter("ignore")
+        from pkg_resources import Requirement
+    required = Requirement.parse(line)
+    if required.marker and not required.marker.evaluate({"extra": ""}):
+        return
+    found = _found(required.name)
+    if found == _MISSING or not required.specifier.contains(found, prereleases=True):
+        sys.exit(
+            f"Error: {required.name} is {found} here, and {name} needs {required.specifier}. "
+            f"Type: pip install '{required.name}{required.specifier}'"
+        )
+
+
+def _found(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return _MISSING
