@@ -8,6 +8,7 @@ import email.message
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -333,7 +334,9 @@ def test_one_command_installs_all_from_the_folders_of_a_checkout(
     venv: Venv, tmp_path: Path
 ) -> None:
     checkout = source(tmp_path / "source")
-    venv.install(*(f"./{name}" for name in CODE), ".[embedded,fedora,parquet,report]", cwd=checkout)
+    venv.install(
+        *(f"./{name}" for name in CODE), ".[embedded,fedora,metrics,parquet,report]", cwd=checkout
+    )
     installed = venv.installed()
     assert {name.replace(".", "-") for name in ALL} | EXTRAS <= installed.keys()
     assert installed["datanommer"] == installed["datanommer-commands"] == VERSION
