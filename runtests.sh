@@ -1,8 +1,8 @@
 #!/bin/bash
 # usage: ./runtests.sh [OPTION OF pytest ...]        such as: ./runtests.sh -k dump
 #
-# Lint, types and tests. The tests run against the wheels, built from a clean copy and installed.
-# Those that use a database (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one
+# Lint, types, tests, and the site of the documentation (into site/ of the virtual environment). The
+# tests run against the wheels, built from a clean copy and installed. Those that use a database (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one
 # answers, and all others on the embedded one. What concerns AMQP is tested where a RabbitMQ answers
 # at 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
 # A process that still runs when the tests have ended is named and killed, and the run fails.
@@ -184,6 +184,7 @@ run_checks() {
     start_check "types of the tests" mypy --cache-dir "$VENV/cache/mypy-tests" \
         --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls tests
     start_check "layers" lint-imports --cache-dir "$VENV/cache/import-linter"
+    start_check "site" sphinx-build -q --nitpicky --fail-on-warning --keep-going docs "$VENV/site"
     for name in "${checks[@]}"; do
         say "$name"
         if wait "${pids[$name]}"; then note passed "$name"; else note FAILED "$name"; fi

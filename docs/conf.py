@@ -1,0 +1,50 @@
+"""The site of the documentation: ``sphinx-build docs FOLDER``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+_ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(_ROOT))
+
+from distribution import VERSION  # noqa: E402  of the folder above
+
+project = "datanommer"
+author = "the developers of datanommer"
+release = VERSION
+html_theme = "furo"
+html_title = f"datanommer {release}"
+html_show_copyright = False
+_REPOSITORY = "https://github.com/fedora-infra/datanommer"
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls first."""
+    app.connect("doctree-resolved", _lead_to_pages)
+
+
+def _lead_to_pages(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Let a link lead to a page of the site, or to a file of the repository.
+
+    The pages name each other, and other files, by their paths. So their links also work in a
+    checkout, and where the repository is shown.
+    """
+    for reference in doctree.findall(nodes.reference):
+        target = reference.get("refuri", "")
+        if ":" in target or not target or reference.get("internal"):
+            continue
+        path, mark, anchor = target.partition("#")
+        file = os.path.normpath(Path("docs", page).parent / path) if path else f"docs/{page}.rst"
+        name = file.removeprefix("docs/").removesuffix(".rst")
+        if file.startswith("docs/") and name in app.env.found_docs:
+            reference["refuri"] = app.builder.get_relative_uri(page, name) + mark + anchor
+        else:
+            reference["refuri"] = f"{_REPOSITORY}/blob/develop/{file}{mark}{anchor}"
