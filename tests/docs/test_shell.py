@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
-from typing import NamedTuple
 
 import pytest
 
@@ -24,12 +23,11 @@ from datanommer.commands.exit_codes import INVALID
 from datanommer.commands.interruption import INTERRUPTED
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.errors import UnusableURL
+from pages import steps_of
 from shell import ROOT, script
 
 PAGE = (ROOT / "docs" / "shell.rst").read_text(encoding="utf-8")
 _QUESTION = re.compile(r"^(\S.*\?)\n~+\n([\s\S]*?)(?=^\S.*\n[-~]{3,}$|\Z)", re.MULTILINE)
-_BLOCK = re.compile(r"::\n\n((?:    .*\n|\n)+)")
-_STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 #: How commands end that find something wrong, or are ended.
 EXIT_CODES = {
@@ -51,13 +49,6 @@ _PAST = """
     DELETE FROM user_messages WHERE category = 'fedoratagger';
     DELETE FROM package_messages WHERE category = 'fedoratagger';
 """
-
-
-class Step(NamedTuple):
-    """A line as it is typed, and what it prints."""
-
-    typed: str
-    printed: str
 
 
 class Shell:
@@ -93,11 +84,6 @@ class Shell:
             capture_output=True,
             check=True,
         )
-
-
-def steps_of(text: str) -> list[Step]:
-    blocks = (re.sub("^    ", "", each, flags=re.MULTILINE) for each in _BLOCK.findall(text))
-    return [Step(*each) for block in blocks for each in _STEP.findall(f"{block.rstrip()}\n")]
 
 
 QUESTIONS = {title: steps_of(text) for title, text in _QUESTION.findall(PAGE)}
