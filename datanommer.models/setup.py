@@ -23,8 +23,8 @@ setup(
         ("share/datanommer.models/alembic/versions", files("alembic/versions", "*.py")),
     ],
     install_requires=[
-        # Up to 2.0.10, its URLs cannot be changed; 2.0.12 is the lowest that was tested.
-        "SQLAlchemy>=2.0.12,<2.2",
+        # 2.0.18: the first that reads the ports of several hosts in a URL.
+        "SQLAlchemy>=2.0.18,<2.2",
         "psycopg2-binary>=2.9.5",
         "alembic>=1.10",
         # crypto_ng: signatures, with cryptography; the older extra, crypto, does not build.
@@ -61,9 +61,9 @@ setup(
         "schemas": [
             "bodhi-messages>=8",
             "copr-messaging>=1",
-            "discourse2fedmsg-messages>=1",
-            "koji-fedoramessaging-messages>=1.2",
-            "pagure-messages>=1",
+            "discourse2fedmsg-messages>=1.1",
+            "koji-fedoramessaging-messages>=1.2.3",
+            "pagure-messages>=1.2",
             "webhook-to-fedora-messaging-messages>=1.1",
         ],
     },
