@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import time
@@ -129,11 +130,12 @@ class TestInEachShell:
     def test_names_come_from_the_archive_of_the_url_on_the_line(
         self, shell: str, names: str
     ) -> None:
+        url = shlex.quote(names)  # there may be an & in it
         for line, expected in {
-            f"datanommer-grep --url {names} --category b": ["bodhi", "buildsys"],
-            f"datanommer --url={names} grep --not-category w": ["wiki"],
+            f"datanommer-grep --url {url} --category b": ["bodhi", "buildsys"],
+            f"datanommer --url={url} grep --not-category w": ["wiki"],
             f"datanommer-dump --url '{names}' --topic bodhi.update.c": ["bodhi.update.comment"],
-            f"datanommer-grep --url {names} --category=w": ["--category=wiki"],
+            f"datanommer-grep --url {url} --category=w": ["--category=wiki"],
         }.items():
             assert found(completed, shell, line) == expected
 
@@ -158,13 +160,13 @@ class TestInEachShell:
         ]
         add_all([envelope(topic) for topic in topics])
         for number, topic in enumerate(topics):
-            line = f"datanommer-grep --url {bound} --topic org.example.dev.{number}"
+            line = f"datanommer-grep --url {shlex.quote(bound)} --topic org.example.dev.{number}"
             assert found(completed, shell, line, every=False) == [topic]
         assert not (tmp_path / "run").exists()
 
     def test_what_is_typed_after_a_colon_is_kept(self, shell: str, bound: str) -> None:
         add(envelope("org.example.dev.urn:a:b"))
-        line = f"datanommer-grep --url {bound} --topic=org.example.dev.urn:a"
+        line = f"datanommer-grep --url {shlex.quote(bound)} --topic=org.example.dev.urn:a"
         assert found(completed, shell, line) == ["--topic=org.example.dev.urn:a:b"]
 
     def test_a_command_may_be_typed_with_its_folder(self, shell: str) -> None:

@@ -492,7 +492,8 @@ def test_a_setting_in_the_url_holds_for_both_connections(
     tables = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = "
     for (name,) in execute(full, f"{tables} 'public'::regnamespace"):
         execute(full, f"ALTER TABLE {name} SET SCHEMA elsewhere")
-    url = f"{full}?options=-c search_path=elsewhere,\\ public"
+    options = {"options": "-c search_path=elsewhere,\\ public"}
+    url = sa.make_url(full).update_query_dict(options).render_as_string(hide_password=False)
     assert export(run, url, tmp_path).startswith(f"messages {len(HARD)}, ")
 
 
