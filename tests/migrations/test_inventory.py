@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def follow(advice: str, url: str) -> None:
     """Type what the advice says."""
     found = re.search("ype: (.*) \\(add -x", advice)
     assert found, advice
-    typed = re.sub(r"\balembic (?=\w+)", f"{script('alembic')} -x url={url} ", found[1])
+    alembic = f"{script('alembic')} -x url={shlex.quote(url)} "
+    typed = re.sub(r"\balembic (?=\w+)", alembic, found[1])
     subprocess.run(typed, shell=True, check=True, capture_output=True, timeout=120)
 
 
