@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+import sqlalchemy as sa
 
 import classic
 import newer
@@ -289,7 +290,7 @@ class TestFollow:
 
 def allow_connections(url: str, *, allowed: bool) -> None:
     """Let nobody connect to a database any more, or everybody again."""
-    name = url.rpartition("/")[2]
+    name = sa.make_url(url).database
     connection = psycopg2.connect(url, dbname="postgres")
     connection.autocommit = True
     cursor = connection.cursor()
