@@ -23,8 +23,8 @@ setup(
         ("share/datanommer.models/alembic/versions", files("alembic/versions", "*.py")),
     ],
     install_requires=[
-        # 2.0.18: the first that reads the ports of several hosts in a URL.
-        "SQLAlchemy>=2.0.18,<2.2",
+        # 2.0.20: before it, a URL that names several hosts is not read or written as it should be.
+        "SQLAlchemy>=2.0.20,<2.2",
         "psycopg2-binary>=2.9.5",
         "alembic>=1.10",
         # crypto_ng: signatures, with cryptography; the older extra, crypto, does not build.

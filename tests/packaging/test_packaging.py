@@ -317,8 +317,8 @@ def test_where_another_application_has_brought_an_old_sqlalchemy_the_commands_sa
         )
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr == (
-            "Error: SQLAlchemy is 1.4.54 here, and datanommer.models needs <2.2,>=2.0.18. "
-            "Type: pip install 'SQLAlchemy<2.2,>=2.0.18'\n"
+            "Error: SQLAlchemy is 1.4.54 here, and datanommer.models needs <2.2,>=2.0.20. "
+            "Type: pip install 'SQLAlchemy<2.2,>=2.0.20'\n"
         )
 
 
