@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from datanommer.consumer import connection, settings, shutdown
 from datanommer.consumer.backlog import backlog
 from datanommer.consumer.failure import exit_code
+from datanommer.consumer.incoming import Incoming
 from datanommer.consumer.keeping.movements import whereabouts
 from datanommer.consumer.keeping.writer import Writer
 from datanommer.consumer.metrics.configured import configured as configured_metrics
@@ -35,15 +34,13 @@ from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
 from datanommer.models.spooling.folder import configured_spool
 from datanommer.models.spooling.replay import Replay
-from datanommer.models.storing.batch import BATCH_BYTES, split
+from datanommer.models.storing.batch import split
 from datanommer.models.storing.pipeline import switch_threads_often
 from datanommer.models.watching.hub_state import file_to_write
 
 # Below the logger of fedmsg, so that it goes wherever a configuration sends the log of the hub.
 log = logging.getLogger("fedmsg.consumers.datanommer")
 
-# In the queue, it ends a worker, after all messages that came before it.
-_END = object()
 # At the end of the hub, a worker that does not move for so long is not waited for. Work with the
 # database is cut short then, so none needs as long.
 _STUCK_SECONDS = 15.0
@@ -97,9 +94,8 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             with backlog.withheld(hub.config):
                 super().__init__(hub)  # subscribes, so it comes after all that may fail
             self._roads.append(ZeroMQ(hub, self.topic, self._consume))
-            # Nobody uses moksha's own queue before the reactor runs. This one takes a tenth of the
-            # time, and a signal handler may read its size at any moment.
-            self.incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            # Nobody uses moksha's own queue before the reactor runs.
+            self.incoming = Incoming()
             shutdown.prepare(self)
             if self._missed:
                 self._missed.start()
@@ -226,20 +222,10 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def _batches(self) -> Iterator[list[Received]]:
         is_last = False
         while not is_last:
-            messages = self._take()
-            is_last = messages[-1] is _END
-            received = self._receive(messages[:-1] if is_last else messages)
+            messages, is_last = self.incoming.take(self._batch_size)
+            received = self._receive(messages)
             with self._writer.movements.holding(received):
                 yield from _by_road(received)
-
-    def _take(self) -> list[Any]:
-        batch = [self.incoming.get()]
-        size = _size(batch[0])
-        with contextlib.suppress(queue.Empty):
-            while batch[-1] is not _END and len(batch) < self._batch_size and size < BATCH_BYTES:
-                batch.append(self.incoming.get_nowait())
-                size += _size(batch[-1])
-        return batch
 
     def _do_work(self, message: Any) -> None:
         """Store one message at once, in moksha's blocking mode."""
@@ -294,7 +280,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if not self._is_stopping:
             self._is_stopping = True
             for _ in range(self._workers):
-                self.incoming.put(_END)
+                self.incoming.end_worker()
 
     def cut_short_after(self, seconds: float) -> None:
         """Store messages in the database for so long, and then in the spool."""
@@ -312,7 +298,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             self._missed.close()
         have_ended = [self._has_ended() for _ in range(self._workers)]
         # The reactor may have taken one from the bus meanwhile.
-        messages = self._receive([each for each in self._left() if each is not _END])
+        messages = self._receive(list(self.incoming.left()))
         if not all(have_ended):
             self._writer.cut_short()  # lest this thread gets stuck on the same message
             messages = [*self._writer.movements.held(), *messages]
@@ -329,11 +315,6 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             if self._writer.movements.a_holder_is_still(_STUCK_SECONDS):
                 return False
         return True
-
-    def _left(self) -> Iterator[Any]:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self.incoming.get_nowait()
 
     def _counts(self) -> dict[str, Any]:
         """What became of the messages so far, for the file that tells how the hub is."""
@@ -365,11 +346,6 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if self._initialized:
             status["datanommer"] = self._writer.status()
         return status
-
-
-def _size(message: Any) -> int:
-    """The length of the body of a message; 0 for what has none that is text or bytes."""
-    return len(getattr(message, "body", ""))
 
 
 def _by_road(messages: Sequence[Received]) -> Iterator[list[Received]]:
