@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import socket
 
 #: Below those that Linux gives to connections (net.ipv4.ip_local_port_range): one of these could
 #: take a port before its server has it, or while that is down, even one that tries to reach it.
-_PORTS = range(20000, 32768)
+#: Tests that run in parallel have each their share: none draws the port of another's server.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PORTS = range(20000 + _WORKER, 32768, _WORKERS)
 
 
 def free_port() -> int:

@@ -20,16 +20,10 @@ from copies import copies, hear, records
 from datanommer.models.database import migrations
 from datanommer.models.database.engine import create_engine
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from halfway import Halfway
 from shell import ROOT, Run, peak_memory, script, until_said
 
 LAST = "All messages up to id {0} of the other database are here. To go on from there: --after {0}"
-# Who inserts the message "halfway" waits until the test lets go of the lock.
-HALFWAY = """
-    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END $$;
-    CREATE TRIGGER wait BEFORE INSERT ON messages FOR EACH ROW
-        WHEN (NEW.msg_id = '2013-halfway') EXECUTE FUNCTION wait();
-"""
 
 
 def told(stored: int, duplicates: int = 0, rejected: int = 0) -> str:
@@ -223,20 +217,18 @@ def test_a_load_from_an_archive_that_broke_off_goes_on_where_it_was(
 ) -> None:
     fill(second_database, 2500)
     execute(second_database, "UPDATE messages SET msg_id = '2013-halfway' WHERE id = 2200")
-    execute(bound, HALFWAY)
-    with psycopg2.connect(bound) as locker:
-        locker.cursor().execute("SELECT pg_advisory_lock(7)")
-        with subprocess.Popen(
+    with (
+        Halfway(bound, "INSERT ON messages", "NEW.msg_id = '2013-halfway'") as third_batch,
+        subprocess.Popen(
             [script("datanommer-load"), "--url", bound, "--from", second_database],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        ) as process:
-            waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            eventually(lambda: execute(bound, waiting), "the second batch")
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=30)
-    locker.close()
+        ) as process,
+    ):
+        third_batch.wait()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (130, told(2000))
     assert stderr == f"{LAST.format(2000)}\n"
     assert load(second_database, "--after", "2000").stdout == told(500)

@@ -10,27 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from bus import eventually
 from classic import execute
 from datanommer.models import add_all, session
 from envelopes import BODHI_MSG, BODHI_TOPIC, HARD, envelope
+from halfway import Halfway
 from roles import Roles
 from shell import Run, script
 
 COUNTED = "SELECT (SELECT count(*) FROM messages), (SELECT sum(messages) FROM topics)"
 # Who deletes the message of this id waits until the test lets go of the lock.
-HALFWAY = """
-    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN OLD; END $$;
-    CREATE TRIGGER wait BEFORE DELETE ON messages FOR EACH ROW
-        WHEN (OLD.id = {row_id}) EXECUTE FUNCTION wait();
-"""
-WAITING = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 def told(deleted: int, different: int = 0, *, dry_run: bool = False) -> str:
@@ -285,17 +277,16 @@ def test_a_prune_that_is_broken_off_leaves_nothing_half_gone_and_goes_on(
 ) -> None:
     hear([envelope(BODHI_TOPIC, msg=BODHI_MSG) for _ in range(700)])
     export()
-    execute(archive, HALFWAY.format(row_id=600))
     command = [script("datanommer-prune"), "--url", archive, "--exported", str(folder)]
-    with psycopg2.connect(archive) as locker:
-        locker.cursor().execute("SELECT pg_advisory_lock(7)")
-        with subprocess.Popen(
+    with (
+        Halfway(archive, "DELETE ON messages", "OLD.id = 600") as second_batch,
+        subprocess.Popen(
             [*command, "--before", "2013", "--yes"], stdout=subprocess.PIPE, text=True
-        ) as process:
-            eventually(lambda: execute(archive, WAITING), "the second batch")
-            process.send_signal(signal.SIGTERM)
-            stdout, _ = process.communicate(timeout=60)
-    locker.close()
+        ) as process,
+    ):
+        second_batch.wait()
+        process.send_signal(signal.SIGTERM)
+        stdout, _ = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, told(500))
     assert execute(archive, COUNTED) == [(200, 200)]
     orphans = "SELECT count(*) FROM user_messages WHERE msg NOT IN (SELECT id FROM messages)"
@@ -321,25 +312,24 @@ def test_whoever_stores_what_a_prune_takes_away_stores_it_again(archive: str) ->
     signed = {"certificate": "LS0t\nLS0=\n", "crypto": "x509", "signature": "c2ln\n"}
     hear([envelope(**signed)])
     execute(archive, "DELETE FROM messages")
-    execute(archive, HALFWAY.replace("DELETE", "INSERT").replace("OLD", "NEW").format(row_id=2))
-    with psycopg2.connect(archive) as locker:
-        locker.cursor().execute("SELECT pg_advisory_lock(7)")
-        with subprocess.Popen(
+    with (
+        Halfway(archive, "INSERT ON messages", "NEW.id = 2") as message,
+        subprocess.Popen(
             [script("datanommer-load"), "--url", archive],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-        ) as process:
-            assert process.stdin
-            process.stdin.write(json.dumps(envelope(**signed)))
-            process.stdin.close()
-            process.stdin = None
-            eventually(lambda: execute(archive, WAITING), "the message")
-            # It has looked for its certificate already.
-            execute(archive, "DELETE FROM certificates")
-            locker.cursor().execute("SELECT pg_advisory_unlock(7)")
-            stdout, _ = process.communicate(timeout=60)
-    locker.close()
+        ) as process,
+    ):
+        assert process.stdin
+        process.stdin.write(json.dumps(envelope(**signed)))
+        process.stdin.close()
+        process.stdin = None
+        message.wait()
+        # It has looked for its certificate already.
+        execute(archive, "DELETE FROM certificates")
+        message.let_go()
+        stdout, _ = process.communicate(timeout=60)
     assert stdout == "stored 1, duplicates 0, rejected 0\n"
     assert execute(archive, "SELECT count(*) FROM certificates") == [(1,)]
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 
 from classic import execute
@@ -25,6 +22,7 @@ from datanommer.models.storing import extractions, reindex
 from datanommer.models.storing.batch import Batch, store
 from datanommer.models.storing.reindex import Progress
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
+from halfway import Halfway
 from shell import Run, script
 
 UNKNOWN = "org.example.dev.nobody.knows"
@@ -195,46 +193,24 @@ def test_one_that_is_broken_off_says_where_to_go_on(
     numbers = range(reindex._BATCH + 1)
     items = [known(f"{n:04}", users=("lmacken",), timestamp=1000 + n) for n in numbers]
     store(bound_engine(), Batch.of(items))
-    # The message that the second batch begins with is held by somebody else.
-    execute(
-        archive,
-        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN "
-        "IF OLD.timestamp >= to_timestamp(1000 + 500) THEN PERFORM pg_advisory_xact_lock(1); "
-        "END IF; RETURN OLD; END $$; "
-        "CREATE TRIGGER wait BEFORE DELETE ON user_messages FOR EACH ROW EXECUTE FUNCTION wait()",
-    )
-    holder = psycopg2.connect(archive)
-    holder.cursor().execute("SELECT pg_advisory_lock(1)")
-    process = subprocess.Popen(
-        [script("datanommer-reindex"), "--url", archive],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-    )
-    try:
-        _wait_for_the_second_batch(archive)
+    with (
+        # The message that the second batch begins with.
+        Halfway(
+            archive, "DELETE ON user_messages", "OLD.timestamp >= to_timestamp(1000 + 500)"
+        ) as second_batch,
+        subprocess.Popen(
+            [script("datanommer-reindex"), "--url", archive],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        second_batch.wait()
         process.send_signal(number)
         _, told = process.communicate(timeout=60)
-    finally:
-        holder.close()
-        process.kill()
     assert process.returncode == 130
     where = "1970-01-01T00:24:59Z"
     assert told.splitlines()[-1] == f"messages 500, changed 500. Go on with --since {where}"
-    execute(archive, "DROP TRIGGER wait ON user_messages")
     result = run("datanommer-reindex", "--since", where, "--url", archive)
     assert result.stdout == "messages 2, changed 1\n"
     assert {name for _, name in execute(archive, NAMES)} == {"ralph"}
-
-
-def _wait_for_the_second_batch(url: str) -> None:
-    for _ in range(600):
-        if execute(
-            url,
-            "SELECT 1 FROM pg_stat_activity "
-            "WHERE wait_event = 'advisory' AND datname = current_database()",
-        ):
-            return
-        time.sleep(0.1)
-    pytest.fail("the second batch never came")
