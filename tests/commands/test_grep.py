@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from datanommer.models import add, add_all
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.exchange import record
+from datanommer.models.exchange import parser
 from datanommer.models.storing.batch import Batch, store
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope
 from shell import Run, on_a_terminal, script
@@ -67,7 +67,7 @@ def some(archive: str) -> str:
     ]
     for second, each in enumerate(messages):
         each["timestamp"] += second
-    store(bound_engine(), Batch.of(map(record.parse, messages)))
+    store(bound_engine(), Batch.of(map(parser.parse, messages)))
     return archive
 
 

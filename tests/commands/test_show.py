@@ -10,7 +10,7 @@ import pytest
 
 from datanommer.models import add, add_all
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.exchange import record
+from datanommer.models.exchange import parser
 from datanommer.models.storing.batch import Batch, store
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, line
 from shell import Run
@@ -125,6 +125,6 @@ def test_raw_is_what_fedmsg_put_on_the_bus(archive: str, run: Run, body: dict[st
 def test_raw_is_the_body_of_fedora_messaging(archive: str, run: Run) -> None:
     body = {"z": 1, "a": {"who": "wörld", "n": 1.5}}
     sent = line(id=UUID, body=body)
-    store(bound_engine(), Batch.of([record.parse(sent)]))
+    store(bound_engine(), Batch.of([parser.parse(sent)]))
     shown = run("datanommer-show", "--url", archive, "--raw", UUID)
     assert shown.stdout == f"{json.dumps(body)}\n"

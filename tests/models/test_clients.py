@@ -22,7 +22,7 @@ import datanommer.models as m
 from classic import execute
 from datanommer.models.configuration import URL_VARIABLE
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.exchange.record import parse
+from datanommer.models.exchange.parser import parse
 from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing.batch import Batch, store
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope

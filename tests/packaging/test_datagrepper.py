@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from datanommer.models import add_all
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.exchange.record import parse
+from datanommer.models.exchange.parser import parse
 from datanommer.models.storing.batch import Batch, store
 from envelopes import BODHI_MSG, BODHI_TOPIC, envelope, line
 from roles import Roles, may_be_made, remove_unused

@@ -149,11 +149,11 @@ def _items(
 ) -> Iterator[Item]:
     from datanommer.commands.input import data_set, message_file
     from datanommer.models.envelopes.reject import Reject
-    from datanommer.models.exchange import record
+    from datanommer.models.exchange import parser
 
     for file in inputs:
         if isinstance(file, Path):
-            yield from map(record.parse, data_set.read(file, since, before))
+            yield from map(parser.parse, data_set.read(file, since, before))
             continue
         with _progress(file) as update:
             for value in message_file.read(file, update):
@@ -161,7 +161,7 @@ def _items(
                     error = NotStorable(value.kind, value.reason)
                     yield Reject.of_received(value.text, error, value.topic, value.msg_id)
                 else:
-                    yield record.parse(value)
+                    yield parser.parse(value)
 
 
 @contextmanager

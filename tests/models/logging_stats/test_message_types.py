@@ -158,7 +158,7 @@ class TestSchemas:
     def test_storing_messages_does_not_wait_for_the_validator(self) -> None:
         code = (
             "import datanommer.consumer, datanommer.commands.load, sys;"
-            "from datanommer.models.exchange import record;"
+            "from datanommer.models.exchange import parser;"
             "from datanommer.models.storing import extractions;"
             "print(len(extractions.installed()), 'jsonschema' in sys.modules)"
         )

@@ -59,7 +59,7 @@ def _split(text: str, dialect: dict[str, Any]) -> list[str]:
 
 
 def read_rows(stream: Any, name: str, header: Header) -> Iterator[Any]:
-    """The rows of a stream, as records for `datanommer.models.exchange.record.parse`.
+    """The rows of a stream, as records for `datanommer.models.exchange.parser.parse`.
 
     A row that cannot be read is an `Unreadable`. It changes the limit that `csv` has for a cell,
     which is one for the whole process.

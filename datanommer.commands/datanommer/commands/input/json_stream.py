@@ -1,8 +1,8 @@
 """JSON values from a stream, one at a time, from a list or one after another.
 
-The standard library's decoder reads them, because it alone keeps numbers as they are (integers of
-any size, floats to the last digit) at the speed of C. The loop around it only finds the start of
-the next value.
+As long as each line holds one, it is read at once. Else the standard library's decoder finds out
+where each ends. Both keep numbers as they are (integers of any size, floats to the last digit) at
+the speed of C. The loop around them only finds the start of the next value.
 
 An answer of datagrepper, ``{"count": 2, ..., "raw_messages": [...]}``, may be hundreds of MB long.
 So its messages are read one at a time, too.
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datanommer.commands.input.unreadable import READ_ERRORS, Damaged, Unreadable
+from datanommer.models.envelopes import json_text
 from datanommer.models.preparing import archive_copy
 
 _BETWEEN = re.compile(r"[\s,]*")
@@ -62,6 +63,7 @@ class _Reader:
 
     Attributes:
         inside: what is open around the next value: "list", "page" (an answer's messages), or both.
+        is_by_lines: whether each line so far has held one value.
     """
 
     pieces: Iterator[bytes]
@@ -72,12 +74,12 @@ class _Reader:
     inside: list[str] = field(default_factory=list)
     at_end: bool = False
     decode: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8-sig")().decode)
-    decode_value: Any = field(default_factory=lambda: json.JSONDecoder().raw_decode)
+    is_by_lines: bool = True
 
     def values(self) -> Iterator[Any]:
         while self._find_next():
             try:
-                value, end = self.decode_value(self.text, self.index)
+                value, end = self._read_next()
             except json.JSONDecodeError as error:
                 self._read_more_because(error)
             except (RecursionError, ValueError) as error:
@@ -93,6 +95,16 @@ class _Reader:
                     yield from map(_record, value[_MESSAGES])
                 else:
                     yield value
+
+    def _read_next(self) -> tuple[Any, int]:
+        """The next value, and the index of its end."""
+        end = self.text.find("\n", self.index) if self.is_by_lines else -1
+        if end != -1:
+            try:
+                return json_text.read(self.text[self.index : end].removesuffix(",")), end
+            except (RecursionError, ValueError):
+                self.is_by_lines = False
+        return json_text.read_at(self.text, self.index)
 
     def _find_next(self) -> bool:
         """Move to the start of the next value; False if there is none."""
@@ -144,7 +156,7 @@ class _Reader:
         index = self.index
         while (key := _KEY.match(self.text, index)) and key[1] != _MESSAGES:
             try:
-                _, index = self.decode_value(self.text, key.end())
+                _, index = json_text.read_at(self.text, key.end())
             except (RecursionError, ValueError):
                 break  # it may continue
         return index

@@ -13,7 +13,7 @@ from typing import Any
 
 from datanommer.commands.input import csv_stream, json_stream
 from datanommer.commands.input.unreadable import READ_ERRORS, Damaged, NoMessages
-from datanommer.models.exchange import record
+from datanommer.models.exchange import parser
 
 _CHUNK = 1024 * 1024
 _GZIP = b"\x1f\x8b"
@@ -30,7 +30,7 @@ def read(file: BufferedReader, progress: Callable[[int], object] = lambda _: Non
         progress: called with the number of bytes of each read.
 
     Returns:
-        Values for `datanommer.models.exchange.record.parse`, and an
+        Values for `datanommer.models.exchange.parser.parse`, and an
         `datanommer.commands.input.unreadable.Unreadable` for each that cannot be read.
 
     Raises:
@@ -42,7 +42,7 @@ def read(file: BufferedReader, progress: Callable[[int], object] = lambda _: Non
     try:
         for value in _values(file, progress):
             is_any = True
-            is_message = is_message or record.is_message(value)
+            is_message = is_message or parser.is_message(value)
             yield value
     except Damaged as error:
         if is_message:

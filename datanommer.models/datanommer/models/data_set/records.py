@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from datanommer.models import times
 from datanommer.models.data_set.data_set import DataSet, DataSetError, locked
 from datanommer.models.data_set.manifest import File
+from datanommer.models.envelopes import json_text
 from datanommer.models.envelopes.signature_bytes import unpack
 
 # Rows that memory holds as Python has them.
@@ -40,7 +40,7 @@ def read(
         progress: called with how many messages were read.
 
     Returns:
-        Values for `datanommer.models.exchange.record.parse`.
+        Values for `datanommer.models.exchange.parser.parse`.
 
     Raises:
         DatanommerError: there is no data set, or a file of it is missing or damaged; says what to
@@ -82,11 +82,11 @@ def batches(data_set: DataSet, file: File, rows: int) -> Iterator[pa.RecordBatch
 
 def record(row: dict[str, Any]) -> dict[str, Any]:
     """The record of a row, as `datanommer.models.exchange.record` has it."""
-    extra = row["extra"] and json.loads(row["extra"])
+    extra = row["extra"] and json_text.read(row["extra"])
     sent = (extra or {}).get("set", {})
     value = {name: row[name] for name in _AS_THEY_ARE}
-    value["msg"] = json.loads(row["msg"])
-    value["headers"] = row["headers"] and json.loads(row["headers"])
+    value["msg"] = json_text.read(row["msg"])
+    value["headers"] = row["headers"] and json_text.read(row["headers"])
     value["timestamp"] = _timestamp(row["timestamp"], sent.get("timestamp"))
     value["signature"] = _signature(row, sent.get("signature"))
     return {**value, "extra": extra} if extra else value

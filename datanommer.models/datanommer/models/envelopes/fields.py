@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,15 +17,11 @@ MAX_DEPTH = 500
 #: The longest JSON of one column, in characters (all ASCII).
 MAX_JSON_LENGTH = 64 * 1024 * 1024
 
-# As json.dumps does it, with an encoder that is made once. It does not look for circles, which
-# saves a tenth of its time: they nest without end, and are found by that.
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
 _encode_canonically = json.JSONEncoder(
     allow_nan=False, check_circular=False, sort_keys=True, separators=(",", ":")
 ).encode
 _NUMBER = (int, float)  # a union would be made anew at each use
 _INT64 = range(-(2**63), 2**63)
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 def read_timestamp(value: Any) -> datetime:
@@ -150,38 +145,26 @@ def first_dict(*candidates: Any) -> dict[str, Any] | None:
     return None
 
 
-def to_json(name: str, value: Any) -> str:
-    """The value as the JSON text of a column, in the form of json.dumps.
-
-    Args:
-        name: what the value is, for the reason.
-        value: the value.
-
-    Raises:
-        NotStorable: it has no JSON, or its JSON is too long or nests too deep.
-    """
-    text = _write(name, _encode, value)
-    if len(text) > MAX_JSON_LENGTH:
-        raise NotStorable(
-            "too large",
-            f"{name} is {len(text)} bytes of JSON; at most {MAX_JSON_LENGTH} are stored",
-        )
-    # No text nests deeper than it has opening brackets, and counting those is quick.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise too_deep(name)
-    return text
-
-
 def to_canonical_json(value: Any) -> str:
     """The value as sorted, compact JSON: two equal values have the same text.
 
     Raises:
         NotStorable: it has no JSON, or nests too deep.
     """
-    return _write("the body", _encode_canonically, value)
+    return write("the body", _encode_canonically, value)
 
 
-def _write(name: str, encode: Callable[[Any], str], value: Any) -> str:
+def write(name: str, encode: Callable[[Any], str], value: Any) -> str:
+    """The JSON text that an encoder gives, or the reason why it gives none.
+
+    Args:
+        name: what the value is, for the reason.
+        encode: raises what `json` raises.
+        value: the value.
+
+    Raises:
+        NotStorable: it has no JSON, or nests too deep.
+    """
     try:
         return encode(value)
     except RecursionError:
@@ -193,18 +176,6 @@ def _write(name: str, encode: Callable[[Any], str], value: Any) -> str:
 def too_deep(name: str) -> NotStorable:
     """The error of JSON that nests deeper than `MAX_DEPTH`; `name` says of what."""
     return NotStorable("too large", f"{name} nests deeper than {MAX_DEPTH} levels")
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for token in _BRACKETS.finditer(text):
-        first = token[0][0]
-        if first in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in "]}":
-            depth -= 1
-    return deepest
 
 
 def kind_of(value: Any) -> str:

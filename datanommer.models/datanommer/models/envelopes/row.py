@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 from datanommer.models import times
-from datanommer.models.envelopes import extra, fields, identity
+from datanommer.models.envelopes import extra, fields, identity, json_column, json_text
 from datanommer.models.envelopes.category import categorize
 from datanommer.models.envelopes.signature_bytes import pack, unpack
 from datanommer.models.errors import NotStorable
@@ -73,6 +72,7 @@ class Row:
         *,
         from_amqp: bool = False,
         sent_id: str | None = None,
+        is_read: bool = False,
     ) -> Self:
         """The row of an envelope ``{"topic": str, "body": {...}[, "headers": {...}]}``.
 
@@ -85,6 +85,7 @@ class Row:
             from_amqp: whether it came over AMQP. A bridge's `username` and AMQP's headers show
                 it, too.
             sent_id: the id that it had there, where its `msg_id` does not tell.
+            is_read: whether `datanommer.models.envelopes.json_text.read` gave its `msg`.
 
         Raises:
             NotStorable: no row can hold it; says why.
@@ -97,8 +98,8 @@ class Row:
             sent = identity.stomp_timestamp(envelope)
         timestamp = fields.read_timestamp(sent)
         # Written first: what follows can rely on content that is neither too deep nor no JSON.
-        msg_text = fields.to_json("msg", body.get("msg"))
-        headers_text = None if headers is None else fields.to_json("headers", headers)
+        msg_text = json_column.to_json("msg", body.get("msg"), is_read=is_read)
+        headers_text = None if headers is None else json_column.to_json("headers", headers)
         msg_id = fields.first_text(assigned.get("msg_id"))
         columns: dict[str, Any] = {
             "topic": topic,
@@ -118,31 +119,38 @@ class Row:
         if sent_id is not None:
             fields.check_text("id", sent_id)
             difference["id"] = sent_id
-        columns["signature"] = signature
-        columns["category"] = categorize(topic)
-        columns["timestamp"] = timestamp
-        columns["msg"] = msg_text
-        columns["headers"] = headers_text
-        columns["extra"] = fields.to_json("the body", difference) if difference else None
-        columns["from_amqp"] = (
-            from_amqp or columns["username"] == BRIDGE or "sent-at" in (headers or {})
+        return cls(
+            msg_id=columns["msg_id"],
+            i=columns["i"],
+            topic=topic,
+            category=categorize(topic),
+            timestamp=timestamp,
+            username=columns["username"],
+            crypto=columns["crypto"],
+            certificate=columns["certificate"],
+            signature=signature,
+            source_name=columns["source_name"],
+            source_version=columns["source_version"],
+            msg=msg_text,
+            headers=headers_text,
+            extra=json_column.to_json("the body", difference) if difference else None,
+            from_amqp=from_amqp or columns["username"] == BRIDGE or "sent-at" in (headers or {}),
         )
-        return cls(**columns)
 
     def envelope(self) -> dict[str, Any]:
         """The envelope that the row was made from."""
         columns = {
             "topic": self.topic,
-            "msg": json.loads(self.msg),
+            "msg": json_text.read(self.msg),
             "msg_id": self.msg_id,
             "i": self.i,
             "timestamp": times.to_epoch(self.timestamp),
             **{key: getattr(self, key) for key in _OPTIONAL_TEXTS},
             "signature": None if self.signature is None else unpack(self.signature, self.crypto),
-            "headers": None if self.headers is None else json.loads(self.headers),
+            "headers": None if self.headers is None else json_text.read(self.headers),
         }
         return extra.restore_envelope(
-            columns, None if self.extra is None else json.loads(self.extra)
+            columns, None if self.extra is None else json_text.read(self.extra)
         )
 
     @property

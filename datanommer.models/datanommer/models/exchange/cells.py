@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from datanommer.models import times
-from datanommer.models.envelopes import fields
+from datanommer.models.envelopes import fields, json_text
 from datanommer.models.errors import NotStorable
 from datanommer.models.preparing import archive_copy
 
@@ -32,7 +31,7 @@ def missing_columns(names: Iterable[str]) -> list[str]:
 
 
 def to_record(cells: Mapping[str, str]) -> dict[str, Any]:
-    """The record of a message, for `datanommer.models.exchange.record.parse`.
+    """The record of a message, for `datanommer.models.exchange.parser.parse`.
 
     Args:
         cells: the cells of a row by the names of their columns. An empty one is null. Those that
@@ -59,7 +58,7 @@ def read_json(name: str, cell: str | None) -> Any:
         NotStorable: it cannot be read.
     """
     try:
-        return json.loads(cell) if cell else None
+        return json_text.read(cell) if cell else None
     except RecursionError:
         raise fields.too_deep(name) from None
     except ValueError as error:  # among them: an integer of thousands of digits

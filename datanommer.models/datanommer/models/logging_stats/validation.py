@@ -122,7 +122,7 @@ def is_script_topic(topic: str, patterns: Collection[str] = ()) -> bool:
 
 
 def read_message(value: Any) -> ScriptMessage | None:
-    """The message in a JSON value, in any form that `datanommer.models.exchange.record` reads.
+    """The message in a JSON value, in any form that `datanommer.models.exchange.parser` reads.
 
     Returns:
         None if the value is no message.

@@ -6,14 +6,14 @@ line up to 57be773be52b, and of the newer line up to f6918385051f).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from datanommer.models.envelopes import json_text
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
-from datanommer.models.exchange import cells, record
+from datanommer.models.exchange import cells, parser, record
 from datanommer.models.preparing import archive_copy
 from datanommer.models.preparing.preparation import Item
 
@@ -61,13 +61,13 @@ def _columns(**others: str) -> str:
 
 
 def _parse_own(columns: dict[str, Any]) -> Item:
-    return record.parse(json.loads(columns["record"]))
+    return parser.parse(json_text.read(columns["record"]))
 
 
 def _parse_copy(columns: dict[str, Any]) -> Item:
     try:
         parsed = {name: cells.read_json(name, columns[name]) for name in ("msg", "headers")}
-        return record.parse(archive_copy.to_record({**columns, **parsed}))
+        return parser.parse(archive_copy.to_record({**columns, **parsed}))
     except NotStorable as error:
         return Reject.of_received(columns, error)
 

@@ -25,7 +25,7 @@ _ADDED_KEYS = (*_MARKS, *_NAMES, _AGENT, "category", "id")
 
 
 def to_record(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a message, for `datanommer.models.exchange.record.parse`.
+    """The record of a message, for `datanommer.models.exchange.parser.parse`.
 
     Args:
         message: its columns by their names, such as one of a datagrepper's ``raw_messages``. The

@@ -8,14 +8,13 @@ what is JSON is stored whatever its schema, and all else is rejected.
 from __future__ import annotations
 
 import codecs
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from datanommer.models.envelopes import fields, identity, lossless_json
+from datanommer.models.envelopes import fields, identity, json_text, lossless_json
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
 from datanommer.models.preparing import fedora_messaging
@@ -27,9 +26,6 @@ log = logging.getLogger(__name__)
 _UTF_8 = "utf-8"
 # Python's text encodings for host names: some take hours for a body of megabytes.
 _NO_CHARSETS = {"idna", "punycode"}
-
-# As json.loads does it, with a decoder that is made once.
-_decode = json.JSONDecoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ def _body(delivery: Delivery) -> Any:
         reason = f"the body is not {encoding}, which its content_encoding names: {error}"
         raise NotStorable("invalid", reason) from None
     try:
-        return _decode(text)
+        return json_text.read(text)
     except RecursionError:
         raise fields.too_deep("the message") from None
     except ValueError as error:  # among them: an integer of thousands of digits

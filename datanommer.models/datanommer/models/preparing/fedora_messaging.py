@@ -38,9 +38,14 @@ def is_line(value: Mapping[str, Any]) -> bool:
 
 
 def prepare(line: Mapping[str, Any]) -> preparation.Item:
-    """The row or the reject of such an object; nothing is raised."""
+    """The row or the reject of such an object; nothing is raised.
+
+    Args:
+        line: its body as `datanommer.models.envelopes.json_text.read` gave it.
+    """
     envelope = to_envelope(line)
-    return preparation.prepare(envelope, from_amqp=True, sent_id=_untold_id(line, envelope["body"]))
+    sent_id = _untold_id(line, envelope["body"])
+    return preparation.prepare(envelope, from_amqp=True, sent_id=sent_id, is_read=True)
 
 
 def sent_id(msg_id: str, headers: Mapping[str, Any], extra: Mapping[str, Any] | None) -> str:

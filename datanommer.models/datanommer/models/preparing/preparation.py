@@ -23,13 +23,16 @@ def prepare(
     *,
     from_amqp: bool = False,
     sent_id: str | None = None,
+    is_read: bool = False,
 ) -> Item:
     """The row of an envelope with whom it concerns, or the reject; nothing is raised.
 
     The arguments are those of `Row.from_envelope`.
     """
     try:
-        row = Row.from_envelope(envelope, assigned, from_amqp=from_amqp, sent_id=sent_id)
+        row = Row.from_envelope(
+            envelope, assigned, from_amqp=from_amqp, sent_id=sent_id, is_read=is_read
+        )
         concerned.tell(row, concerned.body_of(envelope, row.topic))
     except NotStorable as error:
         return Reject.of_received(envelope, error)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from datanommer.models.envelopes import fields, identity, lossless_json
+from datanommer.models.envelopes import fields, identity, json_text, lossless_json
 from datanommer.models.envelopes.identity import Fallback, lacks_time
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.errors import NotStorable
@@ -25,9 +25,6 @@ ZEROMQ, STOMP, DATAGREPPER, SPOOL = "zeromq", "stomp", "datagrepper", "spool"
 
 # What the body of a message of fedmsg always has (source: fedmsg.core, fedmsg 1.1.7).
 _KEYS_OF_FEDMSG = {"topic", "msg", "timestamp", "i"}
-
-# As json.loads does it, with a decoder that is made once.
-_decode = json.JSONDecoder().decode
 
 
 class Settlement(Protocol):
@@ -140,7 +137,7 @@ class Received:
         if isinstance(self.body, bytes):
             raise NotStorable("invalid", self._why_no_text())
         try:
-            body = _decode(self.body)
+            body = json_text.read(self.body)
         except json.JSONDecodeError:
             body = self.body
         except RecursionError:
@@ -151,7 +148,7 @@ class Received:
             body = {"topic": self.topic, "msg": body}
         envelope = {"topic": self.topic, "body": body}
         if self.headers is not None:
-            envelope["headers"] = json.loads(self.headers)
+            envelope["headers"] = json_text.read(self.headers)
         return envelope
 
     def _is_body(self, content: Any) -> bool:

@@ -85,7 +85,7 @@ class Receiver:
             assigned = received.assigned(envelope)
         except NotStorable as error:
             return Reject.of_received(envelope, error)
-        return prepare(envelope, assigned)
+        return prepare(envelope, assigned, is_read=True)
 
     def items(self, batch: Iterable[Received]) -> tuple[list[Item], list[Refused]]:
         """The rows and rejects of a batch, and what is refused of it.

@@ -91,7 +91,7 @@ def export(engine: sa.Engine, output: Output, *, kind: str | None = None) -> Non
     """Write the rejects in the order of their ids, one JSON object a line, in UTF-8.
 
     Each is ``{"rejected": {...}, "raw": ...}``: why, and what was received, as JSON where it can
-    be read as that, else as text. `datanommer.models.exchange.record.parse` takes it as what is in
+    be read as that, else as text. `datanommer.models.exchange.parser.parse` takes it as what is in
     ``raw``.
 
     Raises:

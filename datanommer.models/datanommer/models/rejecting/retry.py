@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +12,11 @@ import sqlalchemy as sa
 from psycopg2.extras import execute_values
 
 from datanommer.models import times
-from datanommer.models.envelopes import lossless_json
+from datanommer.models.envelopes import json_text, lossless_json
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import NoSuchReject, NotStorable
-from datanommer.models.exchange import record
+from datanommer.models.exchange import parser
 from datanommer.models.filtering.predicates import Predicate
 from datanommer.models.rejecting.listing import CLASSIC, predicates_of
 from datanommer.models.storing import rows
@@ -145,10 +144,10 @@ def _attempt(reject: _StoredReject) -> _Attempt:
     if lossless_json.INEXACT in reject.reason:
         return as_before  # what it says instead would be a message that nobody sent
     try:
-        value = json.loads(reject.raw.decode())
+        value = json_text.read(reject.raw.decode())
     except (ValueError, RecursionError):
         return as_before
-    item = record.parse_reject(value)
+    item = parser.parse_reject(value)
     if isinstance(item, Reject):
         return _Attempt(reject, error=NotStorable(item.kind, item.reason))
     _restore_identity(item, reject, value)

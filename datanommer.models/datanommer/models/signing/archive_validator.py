@@ -45,7 +45,7 @@ class ArchiveValidator(Validator):
         """Why the message is not to be believed, in a few words; None where it is.
 
         Args:
-            body: the body exactly as it was sent.
+            body: as for `Validator.validate`.
             sent: when, in epoch seconds; without it, now.
 
         Raises:

@@ -17,6 +17,7 @@ import fedmsg.crypto
 import fedmsg.encoding
 from fedmsg.crypto import gpg
 
+from datanommer.models.envelopes import json_text
 from datanommer.models.errors import SignaturesUnknown
 from datanommer.models.signing import backends
 
@@ -80,8 +81,9 @@ class Validator:
         """Why the message is not to be believed, in a few words; None where it is.
 
         Args:
-            body: the body exactly as it was sent. The caller must check that the topic of the
-                envelope is the same.
+            body: the body exactly as it was sent, as
+                `datanommer.models.envelopes.json_text.read` gave it. The caller must check that
+                the topic of the envelope is the same.
 
         Raises:
             SignaturesUnknown: gpg could not be run. Nothing is raised for what a message holds.
@@ -135,7 +137,7 @@ class Validator:
         if not signer.valid_from <= (now if sent is None else sent) <= signer.valid_until:
             return "its certificate was not valid at the time"
         signed = {key: value for key, value in body.items() if key not in _CREDENTIALS}
-        if not signer.has_signed(fedmsg.encoding.dumps(signed).encode(), signature):
+        if not signer.has_signed(json_text.write_sorted(signed).encode(), signature):
             return "its signature does not fit what it says"
         return self._refusal_by_policy(body.get("topic"), signer.name)
 
