@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -101,6 +100,8 @@ def _similar_topics(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _similar(name: str, known: Sequence[str]) -> list[str]:
+    import difflib  # nearly nothing needs it
+
     by_case: dict[str, list[str]] = {}
     for each in known:
         by_case.setdefault(each.lower(), []).append(each)
