@@ -73,6 +73,27 @@ def test_a_message_says_where_to_go_on_as_well(by: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["time", "id"])
+def test_users_and_packages_are_those_that_each_message_has_by_itself(by: str) -> None:
+    items = [prepare(envelope(msg_id=f"many-{number:04}")) for number in range(1100)]
+    for number, item in enumerate(items):
+        item.users = tuple(f"user{n}" for n in range(number % 4))  # type: ignore[union-attr]
+        item.packages = tuple(f"package{n}" for n in range(number % 3))  # type: ignore[union-attr]
+    store(bound_engine(), Batch.of(items))
+    session.expunge_all()
+    page = Message.page(by=by, rows_per_page=2000)
+    names = {
+        message.msg_id: [[each.name for each in kind] for kind in (message.users, message.packages)]
+        for message in page.messages
+    }
+    assert len(names) == 1112
+    session.expunge_all()
+    assert names == {
+        message.msg_id: [[each.name for each in kind] for kind in (message.users, message.packages)]
+        for message in Message.query
+    }
+
+
+@pytest.mark.parametrize("by", ["time", "id"])
 def test_who_has_read_all_can_ask_again_later(by: str) -> None:
     last = Message.page(by=by)
     waiting = Message.page(by=by, after=last.after)

@@ -9,7 +9,6 @@ import psycopg2
 import psycopg2.extensions
 import sqlalchemy as sa
 
-from datanommer.models import embedded
 from datanommer.models.database import location
 from datanommer.models.database import settings as transaction_settings
 
@@ -67,6 +66,9 @@ def create_engine(
     name = location.describe(url)
     folder = location.embedded_folder(url)
     if folder is not None:
+        # Not above: no other database needs it.
+        from datanommer.models import embedded
+
         url = embedded.start(folder, create=create)
     parsed = location.parse(url)
     in_url = transaction_settings.parse(" ".join(parsed.normalized_query.get("options", ())))
@@ -87,12 +89,20 @@ def create_engine(
     engine = sa.create_engine(
         parsed.difference_update_query(["options"]),
         hide_parameters=True,
+        json_deserializer=_read_json,
         pool_pre_ping=pre_ping,
         execution_options={_NAME: name, _CONNECT_ARGS: connect_args, _SETTINGS: in_transaction},
         connect_args=connect_args,
     )
     transaction_settings.apply(engine, in_transaction)
     return engine
+
+
+def _read_json(text: str) -> Any:
+    # Not above: most commands print JSON as PostgreSQL gives it.
+    from datanommer.models.envelopes import json_text
+
+    return json_text.read(text)
 
 
 def conninfo(connection: sa.Connection) -> str:

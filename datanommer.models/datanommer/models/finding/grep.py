@@ -13,7 +13,7 @@ from datanommer.models.errors import InvalidQuery
 from datanommer.models.filtering import counters, predicates
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.filtering.predicates import Entry
-from datanommer.models.finding import access_path
+from datanommer.models.finding import access_path, entities
 from datanommer.models.finding.cursor import Cursor
 
 Entity = TypeVar("Entity")
@@ -60,7 +60,9 @@ def grep(
         query = query.order_by(*access_path.order(tables.messages.c, descending=descending))
     if defer:
         return total, pages, query
-    return total, pages, query.all() if page <= pages and total else []
+    if page > pages or not total:
+        return total, pages, []
+    return total, pages, entities.load(session, query, entity)
 
 
 def is_descending(order: str) -> bool:

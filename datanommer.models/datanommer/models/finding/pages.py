@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from datanommer.models import tables
 from datanommer.models.database.session import Session
@@ -16,7 +17,7 @@ from datanommer.models.errors import InvalidQuery
 from datanommer.models.filtering import predicates
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.filtering.predicates import Entry
-from datanommer.models.finding import access_path, arrival, cursor, grep
+from datanommer.models.finding import access_path, arrival, cursor, entities, grep
 
 _Entity = TypeVar("_Entity")
 
@@ -64,19 +65,20 @@ def page(
             f"rows_per_page is {rows_per_page!r}. Give how many messages a page has."
         )
     if by == "time":
-        messages = grep.first(
+        query = grep.first(
             session,
             entity,
             filters,
             size,
             descending=descending,
             after=None if after is None else cursor.from_text(after),
-        ).all()
+        )
     elif by == "id":
         after_id = None if after is None else cursor.id_from_text(after)
-        messages = _by_id(session, entity, filters, size, after_id, descending=descending)
+        query = _by_id(session, entity, filters, size, after_id, descending=descending)
     else:
         raise InvalidQuery(f"by is {by!r}. Give 'time', or 'id' for the order of arrival.")
+    messages = entities.load(session, query, entity)
     return Page(messages, cursor_of(messages[-1], by) if messages else after)
 
 
@@ -93,7 +95,7 @@ def _by_id(
     after: int | None,
     *,
     descending: bool,
-) -> list[_Entity]:
+) -> orm.Query[_Entity]:
     last = arrival.settled(session)
     path, is_short = access_path.choose(session, filters, measured=True)
     if is_short:
@@ -111,6 +113,4 @@ def _by_id(
     query = query.where(row_id <= last)
     ids = query.order_by(row_id.desc() if descending else row_id).limit(size).subquery("page_ids")
     in_order = tables.messages.c.id.desc() if descending else tables.messages.c.id
-    return (
-        session.query(entity).join(ids, ids.c.id == tables.messages.c.id).order_by(in_order).all()
-    )
+    return session.query(entity).join(ids, ids.c.id == tables.messages.c.id).order_by(in_order)
