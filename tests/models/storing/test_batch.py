@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from datetime import datetime
@@ -18,7 +19,7 @@ from classic import execute
 from datanommer.models import Message, add, add_all, session
 from datanommer.models.classes import Certificate
 from datanommer.models.database.binding import bound_engine
-from datanommer.models.storing import copy_format
+from datanommer.models.storing import copy_format, inserts
 from datanommer.models.storing import rejects as storing_rejects
 from envelopes import envelope, without
 from orm import Rejected, Topic
@@ -198,6 +199,13 @@ class TestWhatWasSentComesBack:
 
 @pytest.mark.usefixtures("archive")
 class TestDuplicatesAndConflicts:
+    @pytest.fixture(autouse=True, params=["messages", "staging"])
+    def table(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        """The table that many rows are copied into, as long as none is a duplicate."""
+        table: str = request.param
+        monkeypatch.setattr(inserts, "_staging_until", 0.0 if table == "messages" else math.inf)
+        return table
+
     def test_a_duplicate_is_counted_and_changes_nothing(self) -> None:
         sent = envelope()
         again = envelope(**{**sent["body"], "i": 99, "timestamp": 5, "username": "other"})
@@ -249,7 +257,7 @@ class TestDuplicatesAndConflicts:
         assert same(stored_bodies(), [message["body"] for message in sent])
 
     def test_messages_and_rejects_too_large_for_one_statement_go_in_several(
-        self, archive: str, monkeypatch: pytest.MonkeyPatch
+        self, archive: str, table: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(copy_format, "LARGE", 1000)
         monkeypatch.setattr(storing_rejects, "_BYTES_OF_A_STATEMENT", 1000)
@@ -265,7 +273,7 @@ class TestDuplicatesAndConflicts:
         batch += [envelope(topic="", msg=f"{number}" * 600) for number in range(5)]
         assert add_all(batch) == (9, 0, 5)
         assert same(stored_bodies(), [each["body"] for each in batch[:9]])
-        assert copied == ["staging"]
+        assert copied == [table]
         # PostgreSQL numbers the statements of a transaction.
         assert execute(archive, "SELECT count(DISTINCT cmin::text) FROM rejected") == [(5,)]
         assert len(copy_format._Lines(["x" * 600] * 9).read(0)) < 1500

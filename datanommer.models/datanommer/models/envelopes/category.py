@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 #: What stands where a topic has too few parts to have a category.
 UNCLASSIFIED = "Unclassified"
 
 
+@lru_cache(maxsize=10_000)  # a bus has some hundreds of topics
 def categorize(topic: str) -> str:
     """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus.
 

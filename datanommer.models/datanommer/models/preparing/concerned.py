@@ -34,6 +34,9 @@ class Concerned(NamedTuple):
     missing_package: str | None = None
 
 
+_NOBODY = Concerned(None, None, None)
+
+
 def find(body: Mapping[str, Any]) -> Concerned:
     """Whom a message concerns.
 
@@ -45,6 +48,8 @@ def find(body: Mapping[str, Any]) -> Concerned:
     """
     processor = processors.processor_of(body)
     headers = first_dict(body.get("headers")) or {}
+    if processor is None and not headers:
+        return _NOBODY
     message = schema_classes.message_of(body, headers) if headers else None
     users = _of_processor(processor, "usernames", body)
     packages = _of_processor(processor, "packages", body)

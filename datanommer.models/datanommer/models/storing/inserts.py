@@ -1,9 +1,15 @@
-"""The SQL of a batch: rows into each table, in the order in which every writer takes them."""
+"""The SQL of a batch: rows into each table, in the order in which every writer takes them.
+
+Many rows go by COPY straight into `messages`. COPY knows no ON CONFLICT, so it fails where one of
+them is stored already. Then they go by way of a temporary table, and so do the batches of the next
+minute: where one message comes twice (of another hub, or loaded again), others do.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -26,6 +32,12 @@ _STAGING = f"""
     CREATE TEMPORARY TABLE staging WITH (toast_tuple_target = 8160) ON COMMIT DROP AS
     SELECT {COLUMNS} FROM messages WITH NO DATA
 """
+# For how long, in seconds: what fails leaves rows behind for VACUUM.
+_CAUTION = 60.0
+# Of `time.monotonic`.
+_staging_until = 0.0
+# Of `messages` on `msg_id`.
+_KEY = "messages_msg_id_key"
 _ONCE = "ON CONFLICT (msg_id) DO NOTHING"
 
 
@@ -50,10 +62,10 @@ def insert(
         for row_id, row in with_ids
     ]
     if len(rows) < copy_format.COPY_FROM and sum(row.size for row in rows) < copy_format.LARGE:
-        _insert_messages(cursor, keyed)
+        number = _insert_messages(cursor, keyed)
     else:
-        _copy_messages(cursor, keyed, copy_lines)
-    if cursor.rowcount == len(rows):
+        number = _copy_messages(cursor, keyed, copy_lines)
+    if number == len(rows):
         inserted = {row_id for row_id, _ in with_ids}
     else:
         inserted = _inserted(cursor, with_ids)
@@ -79,32 +91,57 @@ def _draw_ids(cursor: Any, rows: Sequence[Row]) -> list[tuple[int, Row]]:
 _Keyed = tuple[int, int | None, Row]
 
 
-def _insert_messages(cursor: Any, keyed: Iterable[_Keyed]) -> None:
+def _insert_messages(cursor: Any, keyed: Iterable[_Keyed]) -> int:
     values = [(*keys, *copy_format.values_of(row)) for *keys, row in keyed]
-    # The order of insertion is one that all writers have, so that two of them do not deadlock.
     execute_values(
         cursor,
         f"INSERT INTO messages ({COLUMNS}) VALUES %s {_ONCE}",
         sorted(values, key=itemgetter(2, 0)),
         page_size=len(values),
     )
+    return int(cursor.rowcount)
 
 
-def _copy_messages(cursor: Any, keyed: Iterable[_Keyed], copy_lines: Mapping[int, str]) -> None:
+def _copy_messages(cursor: Any, keyed: Iterable[_Keyed], copy_lines: Mapping[int, str]) -> int:
+    in_order = sorted(keyed, key=lambda each: (each[2].msg_id, each[0]))
+
+    def lines() -> Iterator[str]:
+        for row_id, certificate, row in in_order:
+            line = copy_lines.get(id(row)) or copy_format.line_of(row)
+            yield f"{row_id}\t{copy_format.NULL if certificate is None else certificate}\t{line}"
+
+    if time.monotonic() >= _staging_until and _copy_straight(cursor, lines()):
+        return len(in_order)
+    return _copy_by_staging(cursor, lines())
+
+
+def _copy_straight(cursor: Any, lines: Iterable[str]) -> bool:
+    """Copy rows into `messages`; False, and none of them is there, if an id is there already."""
+    global _staging_until  # noqa: PLW0603  what all threads have learned
+    cursor.execute("SAVEPOINT straight")
+    try:
+        copy_format.copy(cursor, "messages", COLUMNS, lines)
+    except psycopg2.errors.UniqueViolation as error:
+        if error.diag.constraint_name != _KEY:
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT straight")
+        _staging_until = time.monotonic() + _CAUTION
+        return False
+    cursor.execute("RELEASE SAVEPOINT straight")
+    return True
+
+
+def _copy_by_staging(cursor: Any, lines: Iterable[str]) -> int:
     # It is there if another part of the batch went before.
     cursor.execute("SELECT to_regclass('pg_temp.staging')")
     if cursor.fetchone()[0] is None:
         cursor.execute(_STAGING)
-    lines = (
-        f"{row_id}\t{copy_format.NULL if certificate is None else certificate}\t"
-        + (copy_lines.get(id(row)) or copy_format.line_of(row))
-        for row_id, certificate, row in keyed
-    )
     copy_format.copy(cursor, "staging", COLUMNS, lines)
     cursor.execute(
         f"INSERT INTO messages ({COLUMNS}) SELECT {COLUMNS} FROM staging ORDER BY msg_id, id "
         f"{_ONCE}"
     )
+    return int(cursor.rowcount)
 
 
 def _inserted(cursor: Any, with_ids: Sequence[tuple[int, Row]]) -> set[int]:
