@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -15,7 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fedmsg.encoding
 import psycopg2
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 import classic
 from benchmarks.generator import FEDORA, UNKNOWN, Bus
@@ -34,6 +39,9 @@ EVERY_KEY = "benchmarks.count_every"
 CLASSIC_KEY = "benchmarks.classic_url"
 #: Of a message without a signature, as a publisher sends it.
 BODY_BYTES = 656
+# Who signs, and the size of a message with the signature and the certificate.
+_SIGNER = "shell.test"
+_SIGNED_BYTES = 3_100
 _FLOOD = 20_000
 _CLASSIC_FLOOD = 1_000
 _PATIENCE = 120  # seconds
@@ -61,6 +69,8 @@ def throughput(setting: Setting) -> Iterator[Figure]:
     unknown = small_bus(2 * rounds * _FLOOD, UNKNOWN)
     fedora = small_bus(rounds * _FLOOD, FEDORA, seed=1)
     with contextlib.ExitStack() as stack:
+        authority = Authority(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        authority.issue(_SIGNER)
         url, classic_url = (
             stack.enter_context(setting.empty(at_head=at_head)) for at_head in (True, False)
         )
@@ -68,6 +78,9 @@ def throughput(setting: Setting) -> Iterator[Figure]:
         ours = stack.enter_context(_hub({"datanommer.sqlalchemy.url": url}))
         replay = {REPLAY_SECONDS_KEY: _REPLAY_SECONDS}
         replaying = stack.enter_context(_hub({"datanommer.sqlalchemy.url": url, **replay}))
+        validating = stack.enter_context(
+            _hub({"datanommer.sqlalchemy.url": url, **authority.config})
+        )
         no_op = stack.enter_context(_counting_hub("NoOp", _FLOOD))
         classic_one = stack.enter_context(
             _counting_hub("Classic", _CLASSIC_FLOOD, **{CLASSIC_KEY: classic_url})
@@ -80,6 +93,7 @@ def throughput(setting: Setting) -> Iterator[Figure]:
                 "no-op": _flood(no_op, _slices(unknown, _FLOOD), no_op.count),
                 "ours": _flood(ours, slices, stored),
                 "replaying": _flood(replaying, slices, stored),
+                "signed": _flood(validating, _signed(authority, rounds), stored),
                 "fedora": _flood(ours, _slices(fedora, _FLOOD), stored),
                 "classic": _flood(classic_one, _slices(unknown, _CLASSIC_FLOOD), classic_one.count),
             },
@@ -98,6 +112,10 @@ def throughput(setting: Setting) -> Iterator[Figure]:
     yield Figure(
         f"{what}, known to fedmsg_meta_fedora_infrastructure",
         *(rates["fedora"], "messages/s", peer, bare),
+    )
+    yield Figure(
+        f"bus to database, {_SIGNED_BYTES:,} B, signed, signatures validated",
+        *(rates["signed"], "messages/s", peer, bare),
     )
 
 
@@ -139,7 +157,7 @@ def ending(_: Setting) -> Iterator[Figure]:
 
 def _ending(folder: Path, *, signed: bool) -> Iterator[Figure]:
     authority = Authority(folder)
-    authority.issue("shell.test")
+    authority.issue(_SIGNER)
     config = authority.config if signed else {}
     sent = [
         authority.sign(each, "shell.test") if signed else each
@@ -253,6 +271,26 @@ def _slices(bus: Bus, size: int) -> Iterator[list[tuple[bytes, bytes]]]:
     """So many messages at a time, ready to be sent."""
     for start in range(0, bus.messages, size):
         yield [_parts(each) for each in bus.envelopes(start, start + size)]
+
+
+def _signed(authority: Authority, slices: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    """The same of messages with good signatures, half as many; to sign one takes a millisecond."""
+    # fedmsg reads the key anew for each message, which takes thirty times as long.
+    key: Any = load_pem_private_key((authority.folder / f"{_SIGNER}.key").read_bytes(), None)
+    credentials = authority.sign({"body": {}}, _SIGNER)["body"]
+    size = _FLOOD // 2
+    bus = Bus(slices * size, prefix=UNKNOWN, seed=2, signed=False)
+    for start in range(0, bus.messages, size):
+        messages = []
+        for envelope in bus.envelopes(start, start + size):
+            body = {**envelope["body"], "crypto": credentials["crypto"]}
+            signature = key.sign(fedmsg.encoding.dumps(body).encode(), PKCS1v15(), SHA1())  # noqa: S303
+            body["signature"] = base64.encodebytes(signature).decode()
+            body["certificate"] = credentials["certificate"]
+            messages.append(_parts({**envelope, "body": body}))
+        mean = statistics.mean(len(body) for _, body in messages)
+        assert abs(mean - _SIGNED_BYTES) < 0.1 * _SIGNED_BYTES, mean
+        yield messages
 
 
 def _parts(envelope: dict[str, Any]) -> tuple[bytes, bytes]:
