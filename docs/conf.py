@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
+from sphinx import addnodes
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -29,6 +30,13 @@ _REPOSITORY = "https://github.com/fedora-infra/datanommer"
 def setup(app: Sphinx) -> None:
     """What Sphinx calls first."""
     app.connect("doctree-resolved", _lead_to_pages)
+    app.connect("doctree-resolved", _leave_captions_to_the_sidebar)
+
+
+def _leave_captions_to_the_sidebar(_app: Sphinx, doctree: nodes.document, _page: str) -> None:
+    """A part of the index has a heading, and needs no caption below it."""
+    for toctree in doctree.findall(addnodes.toctree):
+        toctree["caption"] = None
 
 
 def _lead_to_pages(app: Sphinx, doctree: nodes.document, page: str) -> None:
