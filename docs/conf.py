@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 _ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(_ROOT))
+# What stands here, and the packages of this checkout, not those that are installed.
+sys.path[:0] = [str(_ROOT / "docs"), str(_ROOT), *map(str, _ROOT.glob("datanommer.*/"))]
 
 from distribution import VERSION  # noqa: E402  of the folder above
 
@@ -25,6 +26,16 @@ html_theme = "furo"
 html_title = f"datanommer {release}"
 html_show_copyright = False
 _REPOSITORY = "https://github.com/fedora-infra/datanommer"
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "all_commands"]
+# Docstrings have names in single backticks: a link if this site has the name, else just code.
+default_role = "py:obj"
+# The site is built without a network, so what others have documented is no link. Nor is what is
+# private.
+nitpick_ignore_regex = [("py:obj", ".*"), ("py:.*", r"(?!datanommer\.).*|.*\._\w+")]
+napoleon_use_ivar = True
+# Beyond that, each argument has a line of its own.
+python_maximum_signature_line_length = 88
 
 
 def setup(app: Sphinx) -> None:

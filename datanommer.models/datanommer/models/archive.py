@@ -55,7 +55,7 @@ def add(envelope: Any) -> Counts:
             a message goes to `rejected`, with the reason; nothing is raised for it.
 
     Returns:
-        What became of it: one of the counts is 1.
+        What became of it; one of the counts is 1.
 
     Raises:
         ConfigurationError: `init` was not called.

@@ -99,7 +99,7 @@ class Message(DeclarativeBase):
 
     @property
     def agent_name(self) -> str | None:
-        """Who did what the message tells; where nobody knows, who sent it: its `username`."""
+        """Who did what the message tells; where nobody knows, who sent it (its `username`)."""
         return self.agent or self.username
 
     @classmethod
