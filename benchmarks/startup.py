@@ -1,4 +1,4 @@
-"""How long a command takes to start, over the time of ``python -c "import sqlalchemy"``.
+"""How long a command takes to start, over the least program that asks a database something.
 
     python benchmarks/startup.py URL
 
@@ -18,7 +18,35 @@ from pathlib import Path
 import click
 
 RUNS = 20
-PEER = "import sqlalchemy"
+PEER = "a program that asks SELECT 1"
+PEER_WITH_CONFIG = f"{PEER}, with load_config of fedmsg"
+_LEAST = """
+import click
+import sqlalchemy as sa
+
+@click.command()
+@click.argument("url")
+@click.argument("config", required=False)
+def main(url, config):
+    if config:
+        from fedmsg.config import load_config
+
+        load_config([], filenames=[config])
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg2"))
+    with engine.connect() as connection:
+        click.echo(connection.execute(sa.text("SELECT 1")).scalar())
+
+main()
+"""
+
+
+def peer(*arguments: str) -> list[str]:
+    """What runs that program.
+
+    Args:
+        arguments: the URL of a database, and maybe a file of fedmsg's configuration.
+    """
+    return [sys.executable, "-W", "ignore", "-c", _LEAST, *arguments]
 
 
 def measure(url: str, runs: int = RUNS) -> dict[str, float]:
@@ -32,7 +60,8 @@ def measure(url: str, runs: int = RUNS) -> dict[str, float]:
         config = Path(folder, "config.py")
         config.write_text(f"config = {{'datanommer.sqlalchemy.url': {url!r}}}\n")
         commands = {
-            PEER: [sys.executable, "-c", PEER],
+            PEER: peer(url),
+            PEER_WITH_CONFIG: peer(url, str(config)),
             "datanommer-latest --url": [latest, "--url", url],
             "datanommer-latest --config-filename": [latest, "--config-filename", str(config)],
             "datanommer-latest --help": [latest, "--help"],
@@ -59,9 +88,9 @@ def _tab(command: str, typed: str) -> list[str]:
 def main(url: str) -> None:
     """Measure, and print a table."""
     medians = measure(url)
-    click.echo(f"{'command':<36} {'ms':>6} {'ratio':>6}")
+    click.echo(f"{'command':<58} {'ms':>6} {'ratio':>6}")
     for name, median in medians.items():
-        click.echo(f"{name:<36} {median * 1000:>6.0f} {median / medians[PEER]:>6.2f}")
+        click.echo(f"{name:<58} {median * 1000:>6.0f} {median / medians[PEER]:>6.2f}")
 
 
 if __name__ == "__main__":
