@@ -71,6 +71,14 @@ class Figure:
         )
 
 
+def number(value: float) -> str:
+    """A number with three digits that count."""
+    if value >= 100:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    told = f"{float(f'{value:.3g}'):.9f}"  # never 8.4e-05
+    return told.rstrip("0").rstrip(".")
+
+
 def alternate(rounds: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, float]:
     """The median of each of several ways, in turns: what else the machine does falls on all alike.
 

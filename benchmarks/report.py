@@ -1,18 +1,15 @@
-"""The figures of runs, as tables and a picture for people.
+"""The figures of runs, as tables and pictures for people.
 
 python -m benchmarks.report benchmarks/results/*.json    puts them into docs/performance.rst
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import platform
 import re
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +18,49 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
-from benchmarks.measure import ROOT, Figure
-from benchmarks.picture import Line, Panel, svg
+from benchmarks.measure import ROOT, Figure, number
+from benchmarks.picture import Growth, Rate, bars, charts
+from benchmarks.tables import Sizes, tables
 from datanommer.models.database.engine import create_engine
 
 _BEGIN, _END = ".. figures begin", ".. figures end"
+# The benchmarks whose messages a second are drawn, and those whose growth is.
+_RATES = ("hub", "stomp", "amqp", "add_all", "load", "move", "dump", "export", "signatures")
+_GROWTHS = ("latest", "grep", "totals")
+_PICTURES = """\
+How many messages a second
+--------------------------
+
+.. image:: throughput.svg
+   :alt: Messages a second as bars, each above those of what stands beside it.
+
+How cost grows
+--------------
+
+Each chart shows one query at several sizes of the archive. The axes are logarithmic: a flat line
+does not grow with the archive.
+
+A page of ``datanommer-grep``
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+
+.. image:: growth-grep.svg
+   :alt: The time of a page at each size, for each mixture of filters, beside the classic way.
+
+How many messages match
+~~~~~~~~~~~~~~~~~~~~~~~
+
+.. image:: growth-totals.svg
+   :alt: The time of a total at each size, for each mixture of filters, beside that of count(*).
+
+``datanommer-latest`` and ``datanommer-stats``
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+
+.. image:: growth-latest.svg
+   :alt: The time of each query at each size, beside a look into an index.
+
+All figures
+-----------
+"""
 
 
 @dataclass
@@ -80,113 +115,75 @@ def line(figure: Figure) -> str:
     return told
 
 
-def number(value: float) -> str:
-    """A number with three digits that count."""
-    if value >= 100:  # noqa: PLR2004
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def tables(runs: Sequence[Run]) -> str:
-    """The figures of runs in reStructuredText: a table a benchmark, with columns for each size."""
-    runs = sorted(runs, key=lambda run: run.messages)
-    names = dict.fromkeys(name for run in runs for name in run.figures)
-    return "\n".join(_table(name, [run for run in runs if name in run.figures]) for name in names)
-
-
-def _table(name: str, runs: Sequence[Run]) -> str:
-    figures = [_by_key(run.figures[name]) for run in runs]
-    header = ["What", "Unit", "Beside it", "Must reach"]
-    for run in runs:
-        header += [f"{run.messages:,}", "beside", "ratio"]
-    if len(runs) > 1:
-        header.append("growth")
-    rows = [
-        _row(first, [of_run.get(key) for of_run in figures])
-        for key, first in _first_of_each(figures).items()
-    ]
-    told = io.StringIO()
-    csv.writer(told, lineterminator="\n").writerows([header, *rows])
-    lines = textwrap.indent(told.getvalue(), "   ")
-    return f".. csv-table:: ``{name}``\n   :header-rows: 1\n\n{lines}"
-
-
-def _row(first: Figure, figures: Sequence[Figure | None]) -> list[str]:
-    row = [_rst(first.what), first.unit, _rst(first.peer), first.target or "reported"]
-    for figure in figures:
-        row += _cells(figure, first.target)
-    if len(figures) > 1:
-        smallest, largest = figures[0], figures[-1]
-        row.append(number(largest.value / smallest.value) if smallest and largest else "")
-    return row
-
-
-def growth(runs: Sequence[Run]) -> dict[str, Panel]:
-    """What queries cost at each size: the panels of the picture."""
-    panels: dict[str, Panel] = {}
-    for run in sorted(runs, key=lambda run: run.messages):
-        for name in ("latest", "grep", "totals"):
-            panel = panels.setdefault(name, Panel())
-            for figure in run.figures.get(name, []):
-                if figure.unit == "ms":
-                    _add(panel.lines, figure.what, run.messages, figure.value)
-                    _add(
-                        panel.peers, f"{figure.what} {figure.peer}", run.messages, figure.peer_value
-                    )
-    return panels
-
-
-def _add(lines: dict[str, Line], name: str, messages: int, cost: float | None) -> None:
-    line = lines.setdefault(name, [])
-    # A figure that stands beside two peers is one point.
-    if cost is not None and (messages, cost) not in line:
-        line.append((messages, cost))
-
-
-_Key = tuple[str, str]
-
-
-def _first_of_each(figures: Sequence[Mapping[_Key, Figure]]) -> dict[_Key, Figure]:
-    found: dict[_Key, Figure] = {}
-    for of_run in figures:
-        for key, figure in of_run.items():
-            # A target may hold from some size on, or up to one.
-            if key not in found or not found[key].target:
-                found[key] = figure
+def by_benchmark(runs: Sequence[Run]) -> dict[str, dict[int, list[Figure]]]:
+    """The figures of runs by benchmark and number of messages; the newest, where two have one."""
+    found: dict[str, dict[int, list[Figure]]] = {}
+    for run in sorted(runs, key=lambda run: (run.messages, run.date)):
+        for name, figures in run.figures.items():
+            found.setdefault(name, {})[run.messages] = figures
     return found
 
 
-def _by_key(figures: Sequence[Figure]) -> dict[_Key, Figure]:
-    return {(figure.what, figure.peer): figure for figure in figures}
+def rates(benchmarks: Mapping[str, Sizes]) -> list[Rate]:
+    """The messages a second that stand beside a peer, at the largest size that has them."""
+    found: dict[tuple[str, str, float], Rate] = {}
+    for name in _RATES:
+        newest = {_key(figure): figure for each in _sizes(benchmarks, name) for figure in each}
+        for figure in newest.values():
+            if figure.unit == "messages/s" and figure.peer_value is not None:
+                # A figure that stands beside two peers is one.
+                rate = found.setdefault(
+                    (name, figure.what, figure.value), Rate(figure.what, figure.value)
+                )
+                rate.peers[figure.peer] = figure.peer_value
+    return list(found.values())
 
 
-def _cells(figure: Figure | None, target: str) -> list[str]:
-    if figure is None:
-        return [""] * 3
-    mark = " (missed)" if figure.is_met is False else ""
-    if target and not figure.target:
-        mark = " (reported)"
-    beside = "" if figure.peer_value is None else number(figure.peer_value)
-    ratio = "" if figure.ratio is None else number(figure.ratio)
-    return [f"{number(figure.value)}{mark}", beside, ratio]
+def growths(sizes: Sizes) -> list[Growth]:
+    """The milliseconds of a benchmark at each size."""
+    found: dict[tuple[str, str], Growth] = {}
+    for messages, figures in sizes.items():
+        for figure in figures:
+            if figure.unit != "ms":
+                continue
+            growth = found.setdefault(_key(figure), Growth(*_key(figure)))
+            growth.limit = growth.limit or figure.limit
+            growth.ours.append((messages, figure.value))
+            if figure.peer_value is not None:
+                growth.theirs.append((messages, figure.peer_value))
+    return list(found.values())
 
 
-def _rst(text: str) -> str:
-    return re.sub(r"([\\*_`|])", r"\\\1", text)
+def _key(figure: Figure) -> tuple[str, str]:
+    return figure.what, figure.peer
 
 
-def into(page: Path, runs: Sequence[Run], picture: str) -> None:
-    """Put the tables and the picture of runs into a page, between its two marks."""
+def _sizes(benchmarks: Mapping[str, Sizes], name: str) -> Iterable[Sequence[Figure]]:
+    return benchmarks.get(name, {}).values()
+
+
+def machines(runs: Sequence[Run]) -> str:
+    """When and where runs were, in one sentence."""
+    dates = sorted({run.date for run in runs})
+    days = dates[0] if len(dates) == 1 else f"from {dates[0]} to {dates[-1]}"
+    # What Debian calls its package of PostgreSQL is left out.
+    parts = zip(*(re.sub(r" \(.*?\)", "", run.machine).split(", ") for run in runs), strict=True)
+    return f"Measured {days}: {', '.join(' or '.join(sorted(set(each))) for each in parts)}."
+
+
+def into(page: Path, runs: Sequence[Run]) -> None:
+    """Put the tables of runs into a page, between its two marks, and the pictures beside it."""
     before, mark, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (mark and end):
         raise click.ClickException(f"{page} lacks the lines {_BEGIN!r} and {_END!r}")
-    told = "\n".join(
-        f"- {run.messages:,} messages: {run.machine}; {run.date}"
-        for run in sorted(runs, key=lambda run: run.messages)
-    )
-    page.write_text(f"{before}{mark}\n\n{told}\n\n{tables(runs)}\n{end}{after}", encoding="utf-8")
-    page.with_suffix(".svg").write_text(picture, encoding="utf-8")
+    benchmarks = by_benchmark(runs)
+    pictures = {"throughput": bars(rates(benchmarks))}
+    pictures |= {f"growth-{name}": charts(growths(benchmarks.get(name, {}))) for name in _GROWTHS}
+    for name, picture in pictures.items():
+        (page.parent / f"{name}.svg").write_text(picture, encoding="utf-8")
+    told = f"{machines(runs)}\n\n{_PICTURES}\n{tables(benchmarks)}"
+    page.write_text(f"{before}{mark}\n\n{told}\n{end}{after}", encoding="utf-8")
 
 
 @click.command()
@@ -200,7 +197,7 @@ def into(page: Path, runs: Sequence[Run], picture: str) -> None:
 def main(files: tuple[Path, ...], page: Path) -> None:
     """Put the figures of runs (the files that --json wrote) into a page of the docs."""
     runs = [Run.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in files]
-    into(page, runs, svg(growth(runs)))
+    into(page, runs)
 
 
 if __name__ == "__main__":
