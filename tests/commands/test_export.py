@@ -305,7 +305,7 @@ class TestBrokenRuns:
     def test_two_at_once_are_too_many(self, archive: str, run: Run, tmp_path: Path) -> None:
         descriptor = os.open(tmp_path, os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        assert "Another process is at work" in refused(run, archive, tmp_path)
+        assert "Another process is using the data set" in refused(run, archive, tmp_path)
         os.close(descriptor)
 
 

@@ -339,7 +339,7 @@ class TestTheHub:
 
         shown = ask()
         assert (shown.returncode, shown.stderr) == (0, "")
-        assert "of the spool is not yours to read" in shown.stdout
+        assert "You cannot read the spool folder" in shown.stdout
         assert "of the disk are free" in shown.stdout
         assert ask("--check", "--max-waiting", "0").returncode == 3
         host.has_hub(waiting=1)
@@ -554,7 +554,7 @@ class TestRoles:
         host = Host(tmp_path, run, url)
         refused = host.status()
         assert refused.returncode == 1
-        assert "The role may not see how far the database is" in refused.stdout
+        assert "This role cannot read the revision of the database" in refused.stdout
         name = sa.make_url(url).username
         execute(database, f"GRANT USAGE ON SCHEMA classic TO {name}")
         execute(database, f"GRANT SELECT ON alembic_version, topics, messages TO {name}")

@@ -283,7 +283,7 @@ class TestAGap:
         bus.config["datanommer.spool_max_bytes"] = 1
         datagrepper.give(missed(3))
         hub = bus.start_hub()
-        hub.wait_until_it_says("Messages wait in memory alone")
+        hub.wait_until_it_says("Messages wait in memory only")
         hub.kill()
         assert len(gaps(status)) == 1
         del bus.config["datanommer.spool_max_bytes"]

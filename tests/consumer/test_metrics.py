@@ -177,7 +177,7 @@ class TestWithoutMetrics:
         monkeypatch.setenv("PYTHONPATH", str(folder))
         hub = bus.start_hub()
         self._stores(bus, archive)
-        self._says_once(hub, "Install datanommer.consumer[metrics]. All else goes on.")
+        self._says_once(hub, "Install datanommer.consumer[metrics]. Everything else carries on.")
         with pytest.raises(OSError, match="refused"):
             scrape(address)
 

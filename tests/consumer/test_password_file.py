@@ -14,7 +14,7 @@ from postgres import HOST, ROLE, Primary
 from shell import Run
 
 _PASSWORD = "s3cret"
-_HINT = "Everybody on this host may read the password of the database in "
+_HINT = "Everybody on this host can read the database password in "
 
 
 @pytest.fixture(scope="module")

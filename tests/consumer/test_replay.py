@@ -74,5 +74,5 @@ def test_a_disk_that_takes_no_copies_is_told_and_costs_no_message(
     hub = bus.start_hub()
     bus.publisher.publish(message := envelope())
     archive.wait_for(message)
-    hub.wait_until_it_says("What is stored cannot be kept for a replay: ")
+    hub.wait_until_it_says("Copies cannot be kept for a replay: ")
     assert "CRITICAL" in hub.log

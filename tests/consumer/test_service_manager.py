@@ -175,5 +175,5 @@ def test_what_a_worker_has_that_is_stuck_is_kept_when_systemd_ends_the_hub(
     eventually(lambda: json.loads(state.read_text())["backlog"] == 5, "the hub to have all")
     hub.send(signal.SIGTERM)
     assert hub.exit_code() == 1
-    assert "A thread is stuck. What it had is kept, and the hub ends without it." in hub.log
+    assert "A thread is stuck. Its messages are kept, and the hub ends without it." in hub.log
     assert Spool(tmp_path / "spool", min_free_bytes=0).waiting().messages == 6

@@ -44,7 +44,7 @@ def test_others_go_past_a_message_that_takes_long(bus: Bus, archive: Archive, sl
     bus.publisher.publish(late := envelope())
     archive.wait_for(late)
     assert slow.waiting().messages == 1
-    hub.wait_until_it_says("A message that takes long is stored")
+    hub.wait_until_it_says("A slow message is now stored")
     archive.wait_for(first)
     assert len(archive.messages()) == 22
     assert "it took longer than 5 seconds" in hub.log

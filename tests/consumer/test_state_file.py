@@ -119,7 +119,7 @@ def test_a_hub_runs_as_well_where_it_cannot_tell(
     bus.publisher.publish(sent)
     archive.wait_for(sent)
     if not is_default:
-        hub.wait_until_it_says("How the hub is cannot be written to")
+        hub.wait_until_it_says("The state of the hub cannot be written to")
         assert "Traceback" not in hub.log
 
 

@@ -187,7 +187,7 @@ def test_what_is_not_signed_is_refused_at_the_end_too(
     hub = start(**authority.config, **nowhere)
     signed = authority.sign(envelope(TOPIC), "shell.test")
     broker.send(TOPIC, json.dumps(signed["body"]).encode())
-    hub.wait_until_it_says("Messages wait in memory alone")
+    hub.wait_until_it_says("Messages wait in memory only")
     for _ in range(3):
         broker.send(TOPIC, b"unsigned")
     eventually(lambda: broker.is_read, "the hub to read what was sent")
@@ -286,7 +286,7 @@ def test_what_the_topics_leave_out_of_a_queue_is_counted_in_the_log(
     assert wait_for(archive, 1) == [1]
     wait_until_acknowledged(broker, 4)
     bus.close()
-    passed_over = [line for line in hub.log.splitlines() if "Passed over" in line]
+    passed_over = [line for line in hub.log.splitlines() if "Skipped" in line]
     assert len(passed_over) == 2, hub.log
     assert "datanommer.topic does not match: /topic/VirtualTopic.qe.x" in passed_over[0]
     assert "... and 2 more of this kind, like the first: Passed over" in passed_over[1]

@@ -195,7 +195,7 @@ def test_what_neither_the_spool_nor_the_database_takes_is_counted_at_the_end(
         scene.start_hub()
         with what(database):
             scene.stream.publish(50)
-            scene.hub.wait_until_it_says("Messages wait in memory alone")
+            scene.hub.wait_until_it_says("Messages wait in memory only")
             scene.wait_until_received()
             assert scene.stop_hub() < LONGEST_END, scene.hub.log
         assert "50 were lost in all" in scene.hub.log, scene.hub.log
@@ -436,7 +436,7 @@ def test_what_a_full_disk_of_the_spool_does_not_take_waits_in_memory(
             scene.stream.start(RATE)
             assert scene.wait_until_spooling(), scene.hub.log
             with spool_fault.disk_full(scene, random.Random()):
-                scene.hub.wait_until_it_says("Messages wait in memory alone")
+                scene.hub.wait_until_it_says("Messages wait in memory only")
                 time.sleep(1)
             time.sleep(1)
             scene.stream.stop()

@@ -620,7 +620,7 @@ def test_a_step_waits_no_longer_for_a_lock_than_it_may_and_is_kept_whole_or_not_
     assert stopped.returncode != 0
     said = stopped.stdout + stopped.stderr
     assert "Another session holds a lock" in said
-    assert "Nothing of this step is kept" in said
+    assert "This step has left nothing behind" in said
     assert "Traceback" not in said
     assert revision(empty_database) == at
     assert {name: execute(empty_database, query) for name, query in CATALOGUE.items()} == before

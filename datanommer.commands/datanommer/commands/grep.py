@@ -74,7 +74,7 @@ def main(
     is_printing = (limit is not None, reverse, follow, fields, form != "text")
     if (count or quiet) and any((*is_printing, count and quiet)):
         raise click.UsageError(
-            "--count prints only a number, and --quiet nothing: leave out what is about the output."
+            "--count prints only a number, and --quiet nothing: leave out the other output options."
         )
     if follow and (reverse or filters.before or form in _WITH_AN_END):
         raise click.UsageError(

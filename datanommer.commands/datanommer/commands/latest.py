@@ -73,9 +73,11 @@ def main(
     from datanommer.models.filtering.filters import Filters
 
     if timestamp and timesince:
-        raise click.UsageError("--timestamp and --timesince exclude each other.")
+        raise click.UsageError("--timestamp and --timesince cannot be used together.")
     if (form or fields) and (timestamp or timesince):
-        raise click.UsageError("--timestamp and --timesince have no --format and no --fields.")
+        raise click.UsageError(
+            "--timestamp and --timesince cannot be used with --format or --fields."
+        )
     format_latest = _formatter(timestamp=timestamp, timesince=timesince, human=human)
     filters = Filters.of_options(topics=topics, categories=categories)
     is_one = overall or bool(filters.names)
@@ -135,7 +137,7 @@ def _formatter(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[_L
     if timestamp:
         return _format_sent_at if human else _format_epoch
     if human:
-        raise click.UsageError("--human goes with --timestamp or --timesince.")
+        raise click.UsageError("--human needs --timestamp or --timesince.")
     return _format_message
 
 

@@ -80,13 +80,11 @@ def main(
     Messages that are in the database already count as duplicates, so a load can be repeated.
     """
     if source_url is None and (follow or after is not None):
-        raise click.UsageError(
-            "--follow and --after are for another database: name it with --from."
-        )
+        raise click.UsageError("--follow and --after need another database: name it with --from.")
     if source_url is not None and files:
-        raise click.UsageError("Name files, or another database with --from, and not both.")
+        raise click.UsageError("Name files, or another database with --from, but not both.")
     if (since or before) and not (files and all(isinstance(file, Path) for file in files)):
-        raise click.UsageError("--since and --before go with data sets alone. Name a folder.")
+        raise click.UsageError("--since and --before only work with a data set. Name its folder.")
     if source_url is None:
         inputs = files or (InputFile().convert("-", None, None),)
         _load(engine, _items(inputs, since, before))

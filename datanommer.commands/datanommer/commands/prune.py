@@ -71,8 +71,7 @@ def main(engine: sa.Engine, before: datetime, folder: Path, *, dry_run: bool, ye
 def _ask(database: str, before: datetime, folder: Path) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(
-            "It would ask before it deletes anything, and nobody can answer. Add --yes, or look "
-            "first with --dry-run."
+            "Nobody is there to confirm the deletion. Add --yes, or look first with --dry-run."
         )
     progresses.hide()
     click.confirm(

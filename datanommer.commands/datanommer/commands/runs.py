@@ -91,7 +91,7 @@ def main(
 
     now = datetime.now(UTC).replace(tzinfo=None)
     if check and (unfinished or form != "table" or fields):
-        raise click.UsageError("--check goes with neither --unfinished, --format nor --fields.")
+        raise click.UsageError("--check cannot be used with --unfinished, --format or --fields.")
     if check and since is None and run_id is None:
         since = now - _CHECKED_TIME
     filters = Filters.of_options(since)

@@ -64,7 +64,7 @@ def main(
     a datagrepper, or the id of its row.
     """
     if raw and (fields or form != "text"):
-        raise click.UsageError("--raw prints the body as it was sent: leave out the others.")
+        raise click.UsageError("--raw prints the body as it was sent: leave out the other options.")
     ids, missing = _find(engine, names)
     if raw:
         _write_bodies(engine, ids)

@@ -79,7 +79,7 @@ def main(
     from datanommer.models.watching.limits import Limits
 
     if check and form != "text":
-        raise click.UsageError("--check does not go with --format.")
+        raise click.UsageError("--check cannot be used with --format.")
     limits = Limits(max_age, max_waiting, max_rejected)
     with progress.shown(lambda: "looking"):
         seen = status.look(url, config_filename)

@@ -86,8 +86,8 @@ def _warn_of_readers(url: str, log: logging.Logger) -> None:
         with contextlib.suppress(OSError):
             if file.stat().st_mode & stat.S_IROTH and url in file.read_text(errors="replace"):
                 log.warning(
-                    "Everybody on this host may read the password of the database in %s. Take it "
-                    "out of the URL there, and put it into the file that PGPASSFILE names, or "
+                    "Everybody on this host can read the database password in %s. Move it from "
+                    "the URL into the file that PGPASSFILE names, or "
                     "into ~/.pgpass.",
                     file.absolute(),
                 )

@@ -22,7 +22,7 @@ def explain(error: Exception, log: logging.Logger) -> str:
         log: gets the traceback of an error that nobody expects, for a bug report.
     """
     if not isinstance(error, _EXPECTED):
-        log.error("This is a fault of datanommer; please report it.", exc_info=error)
+        log.error("This is a bug in datanommer; please report it.", exc_info=error)
     return reason(error).rstrip(".?!")
 
 

@@ -179,7 +179,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if outdated := receiver.outdated():
             log.critical(
                 "Signatures cannot be validated: %s. Messages wait in the spool until the current "
-                "one is there; nothing need be restarted.",
+                "one is there. You need not restart anything.",
                 outdated,
             )
         if config.get(SIGNATURES_KEY) is None:

@@ -78,8 +78,8 @@ class ServiceManager:
                 self._tell("WATCHDOG=1", *self._more_time)
             elif not was_still:
                 log.critical(
-                    "A thread of the hub is stuck. For %g seconds it has not moved: %s. Until it "
-                    "does, systemd hears nothing, and starts the hub again.",
+                    "A thread of the hub is stuck. It has not moved for %g seconds: %s. Unless it "
+                    "moves again, systemd will restart the hub.",
                     seconds,
                     culprit,
                 )
@@ -103,7 +103,7 @@ class ServiceManager:
                 sender.settimeout(_SEND_SECONDS)
                 sender.sendto("\n".join(lines).encode(), address)
         except OSError as error:
-            log.warning("systemd cannot be told %s by %s: %s.", lines[0], self._address, error)
+            log.warning("Cannot tell systemd %s by %s: %s.", lines[0], self._address, error)
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:

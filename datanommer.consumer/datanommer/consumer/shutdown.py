@@ -139,7 +139,7 @@ def _finish(consumer: EndingConsumer) -> Deferred[None]:
 def _say_goodbye(have_ended: bool, consumer: EndingConsumer) -> Deferred[Any]:
     gone = consumer.say_goodbye()
     if not have_ended:
-        log.critical("A thread is stuck. What it had is kept, and the hub ends without it.")
+        log.critical("A thread is stuck. Its messages are kept, and the hub ends without it.")
         # The reactor would wait for the thread for ever.
         gone.addCallback(lambda _: _exit(1))
     return gone

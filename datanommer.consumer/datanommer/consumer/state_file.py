@@ -86,7 +86,8 @@ class StateFile:
 
     def _warn(self, reason: str) -> None:
         self._log.warning(
-            "How the hub is cannot be written to %s: %s. datanommer-status does not see this hub.",
+            "The state of the hub cannot be written to %s: %s. datanommer-status will not see "
+            "this hub.",
             self._file,
             reason,
         )

@@ -68,7 +68,7 @@ def load(filename: str | None = None) -> dict[str, Any]:
     except Exception as error:  # the files are Python: anything can come out of them
         raise ConfigurationError(
             f"The fedmsg configuration ({filename or SEARCHED_FILES}) cannot be read: "
-            f"{type(error).__name__}: {error}. Mend the file, or name another one "
+            f"{type(error).__name__}: {error}. Fix the file, or name another one "
             "with --config-filename."
         ) from error
     return _complete(config)

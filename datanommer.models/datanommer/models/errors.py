@@ -114,8 +114,8 @@ class SpoolForbidden(DatanommerError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"The folder {folder} of the spool is not yours to read and write. Run this as the "
-            "user of the hub, or name another folder with --spool-dir."
+            f"You cannot read and write the spool folder {folder}. Run this as the user of the "
+            "hub, or name another folder with --spool-dir."
         )
 
 

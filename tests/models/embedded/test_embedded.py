@@ -452,7 +452,7 @@ def test_what_postgresql_told_others_is_not_why_it_did_not_start(used_folder):
     eventually(lambda: "FATAL:  the database system is not" in log.read_text(), "a client let down")
     _kill(used_folder)
     _, error = starter.communicate(timeout=60)
-    assert "does not start: no reason can be read in its log, so it may have been killed." in error
+    assert "does not start: its log gives no reason, so it may have been killed." in error
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_in_words(home):

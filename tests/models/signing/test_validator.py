@@ -424,7 +424,7 @@ class TestTheCertificates:
         crl.write_bytes(crl.read_bytes()[:100])
         clock.now += 1
         assert validator.validate(signed(own_authority)) is None
-        assert "What was read before goes on to count" in caplog.text
+        assert "What was read before stays in use" in caplog.text
         own_authority.revoke("shell.test")
         clock.now += 1
         assert validator.validate(signed(own_authority)) == REVOKED

@@ -228,7 +228,7 @@ def without_privileges(
 
 def assert_refused(result: subprocess.CompletedProcess[str], folder: Path) -> None:
     assert (result.returncode, result.stdout) == (1, "")
-    assert f"The folder {folder} of the spool is not yours" in result.stderr
+    assert f"You cannot read and write the spool folder {folder}" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

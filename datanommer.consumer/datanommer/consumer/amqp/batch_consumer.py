@@ -119,7 +119,7 @@ class BatchConsumer(Consumer):
             if _has_connection(channel):
                 channel.basic_nack(last, multiple=True, requeue=True)
         except Exception:
-            log.exception("This is a fault of datanommer; please report it. The consumer ends.")
+            log.exception("This is a bug in datanommer; please report it. The consumer ends.")
             self.stats.failed += len(messages)
             channel.basic_nack(last, multiple=True, requeue=True)
             raise
@@ -176,7 +176,7 @@ def install() -> None:
     if not has_place:
         raise DatanommerError(
             f"It cannot consume with fedora-messaging {version('fedora-messaging')} and pika "
-            f"{version('pika')}, whose inner parts it does not know. Install those that the extra "
+            f"{version('pika')}, whose internals it does not know. Install the versions that "
             "datanommer.consumer[amqp] asks for."
         )
     protocol.Consumer = BatchConsumer  # type: ignore[attr-defined]

@@ -114,8 +114,8 @@ class Backlog:
                 messages = self._wanted(bodies)
             except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                 self._log.warning(
-                    "What this hub missed (%s) cannot be fetched from %s: %s. It is tried again "
-                    "until that works.",
+                    "What this hub missed (%s) cannot be fetched from %s: %s. It will be tried "
+                    "again until it works.",
                     gap,
                     self._datagrepper,
                     explain(error, log),
@@ -130,8 +130,8 @@ class Backlog:
         if number > last:
             self._status.forget(gap)
             log.warning(
-                "What this hub missed (%s) is fetched: %s messages. Those that it has already "
-                "count as duplicates.",
+                "What this hub missed (%s) is fetched: %s messages. Those already stored count as "
+                "duplicates.",
                 gap,
                 fetched,
             )

@@ -106,8 +106,8 @@ class Status:
                 return min(written, _time_of(self._file.read_bytes()))
             except _DAMAGE:
                 self._log.warning(
-                    "The status file %s is damaged. Messages are taken to be missing from when it "
-                    "was written.",
+                    "The status file %s is damaged. All messages since it was written count as "
+                    "missed.",
                     self._file,
                 )
                 return written

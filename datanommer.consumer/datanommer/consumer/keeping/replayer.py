@@ -71,8 +71,8 @@ class Replayer:
             self._replay.keep(received)
         except OSError as error:
             self._log.critical(
-                "What is stored cannot be kept for a replay: %s. If a standby takes over now, it "
-                "may not have the last messages.",
+                "Copies cannot be kept for a replay: %s. If a standby takes over now, it may lack "
+                "the last messages.",
                 error.strerror,
             )
 
@@ -95,7 +95,7 @@ class Replayer:
         except Exception as error:  # noqa: BLE001  the next look may find it mended
             if not is_of_database(error):  # which others report
                 self._log.warning(
-                    "Whether another server has taken over cannot be told: %s",
+                    "Cannot tell whether another server has taken over: %s",
                     explain(error, log),
                     kind=cause(error),
                 )
@@ -114,7 +114,7 @@ class Replayer:
     def _store_again(self, replay: Replay, noted: str, current: str) -> None:
         log.warning(
             "Another server has taken over the database, or it was restored from a backup (it is "
-            "%s now, and was %s). What was stored lately is stored again.",
+            "%s now, and was %s). Recently stored messages are stored again.",
             current,
             noted,
         )

@@ -78,8 +78,8 @@ class SlowLane:
             self._reporter.add_loss(loss)
         for received in chunk.received:
             log.warning(
-                "A message of topic %r and %s characters could not be stored: %s. It gets more "
-                "time, and waits in %s. The others go past it.",
+                "A message of topic %r and %s characters could not be stored: %s. It waits in %s, "
+                "and will get more time. Other messages overtake it.",
                 *(received.topic, received.size, error, self._spool.folder),
             )
         self._has_work.set()
@@ -120,12 +120,12 @@ class SlowLane:
         self._committer.require_head()
         is_stored = self._committer.drain(self._spool, 1, seconds)
         if is_stored:
-            log.warning("A message that takes long is stored.")
+            log.warning("A slow message is now stored.")
         return is_stored
 
     def _report(self, error: Exception) -> None:
         self._log.warning(
-            "Messages that take long wait in %s: %s",
+            "Slow messages wait in %s: %s",
             self._spool.folder,
             explain(error, log),
             kind=cause(error),

@@ -125,7 +125,7 @@ class Spooler:
             self._spool.require_room()
         except SpoolFull as error:
             log.critical(
-                "%s While the database does not take messages, they wait in memory alone.", error
+                "%s While the database does not take messages, they wait in memory only.", error
             )
         return self.waiting > 0
 
@@ -176,7 +176,7 @@ class Spooler:
                 self._spool.put(received)
             except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
                 self._log.critical(
-                    "Messages wait in memory alone, %s of them here and more in the queue of the "
+                    "Messages wait in memory only, %s of them here and more in the queue of the "
                     "hub: they cannot be stored now, and the spool does not take them: %s",
                     len(received),
                     explain(error, log),

@@ -274,7 +274,7 @@ class Writer:
         if lost:
             self._reporter.add("lost", received[0].road, lost)
             log.critical(
-                "Lost %s messages at the end of the hub: they cannot be stored, and the spool "
+                "Lost %s messages when the hub ended: they cannot be stored, and the spool "
                 "takes no more: %s. %s were lost in all.",
                 lost,
                 reason,

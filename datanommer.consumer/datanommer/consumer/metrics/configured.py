@@ -34,8 +34,8 @@ def configured(
         from datanommer.consumer.metrics.metrics import Metrics
     except ImportError as error:
         log.warning(
-            "There are no metrics, for which %s asks: %s. Install datanommer.consumer[metrics]. "
-            "All else goes on.",
+            "%s asks for metrics, but there are none: %s. Install datanommer.consumer[metrics]. "
+            "Everything else carries on.",
             key,
             error,
         )

@@ -101,7 +101,7 @@ class Metrics:
             Server(self._address, registry)
         except OSError as error:
             self._log.warning(
-                "There are no metrics: %s cannot be listened on: %s. All else goes on.",
+                "There are no metrics: cannot listen on %s: %s. Everything else carries on.",
                 self._address,
                 error.strerror or error,
             )

@@ -218,7 +218,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
             self._consumer._consume(received)  # noqa: SLF001  as moksha calls it
             return
         if not callbacks:
-            self._log.warning("Passed over, because %s does not match: %s", TOPIC_KEY, destination)
+            self._log.warning("Skipped, because %s does not match: %s", TOPIC_KEY, destination)
         self._answer(delivery, is_handled)
 
     def _answer(self, delivery: StompDelivery, is_handled: bool) -> None:

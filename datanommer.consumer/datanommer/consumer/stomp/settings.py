@@ -90,6 +90,6 @@ def _require_service_identity(config: Mapping[str, Any]) -> None:
     has_certificate = config.get("stomp_ssl_key") and config.get("stomp_ssl_crt")
     if has_certificate and importlib.util.find_spec("service_identity") is None:
         raise ConfigurationError(
-            "stomp_ssl_key is in the fedmsg configuration, and nothing here can tell whose "
-            "certificate a broker has. Install datanommer.consumer[stomp]."
+            "stomp_ssl_key is in the fedmsg configuration, but nothing here can check a broker's "
+            "certificate. Install datanommer.consumer[stomp]."
         )

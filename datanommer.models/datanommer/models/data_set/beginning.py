@@ -67,8 +67,8 @@ def _make(folder: Path, archive: Identity, filters: Filters) -> DataSet:
     # A run that was killed at once may have left the manifest, half-written.
     if any(not path.name.startswith(f".{NAME}") for path in folder.iterdir()):
         raise DataSetError(
-            f"{folder} has files, but no {NAME}, so it is no data set of datanommer. Name an empty "
-            "folder, or one that is not there yet."
+            f"{folder} has files, but no {NAME}, so it is no data set of datanommer. Name an "
+            "empty folder, or one that does not exist yet."
         )
     data_set = DataSet(folder, Manifest(*archive, manifests.of_filters(filters)))
     data_set.save()
@@ -83,8 +83,8 @@ def _require_same(folder: Path, manifest: Manifest, archive: Identity, filters: 
         )
     if filters.names and manifests.of_filters(filters) != manifest.filters:
         raise DataSetError(
-            f"{folder} was begun with {_shown(manifest.filters)}. Leave the filters out, and it "
-            "goes on with those; or name another folder for these."
+            f"{folder} was begun with {_shown(manifest.filters)}. Leave out the filters to carry "
+            "on with those, or name another folder for these."
         )
 
 
@@ -103,8 +103,8 @@ def _adopt(data_set: DataSet) -> int:
         path = data_set.folder / name
         if not is_own(data_set, path):
             raise DataSetError(
-                f"{path} does not belong to this data set, but whoever reads that would read it as "
-                "well. Move it to another place."
+                f"{path} does not belong to this data set, but its readers would read it as well. "
+                "Move it elsewhere."
             )
         adopted.append(parquet_file.describe(path, name))
     if adopted:

@@ -43,8 +43,8 @@ def locked(folder: Path, *, for_writing: bool) -> Iterator[None]:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataSetError(
-                f"Another process is at work with the data set in {folder}. Wait until it has "
-                "ended, and try again."
+                f"Another process is using the data set in {folder}. Wait until it ends, and try "
+                "again."
             ) from None
         yield
     finally:
@@ -117,8 +117,8 @@ class DataSet:
             if not path.is_file() or path.stat().st_size != file.bytes:
                 state = "is damaged" if path.is_file() else "is missing"
                 raise DataSetError(
-                    f"{path} {state}. Put it back from a backup. If there is none, take it away, "
-                    f"and write its month anew: datanommer-export --rewrite {file.month} "
+                    f"{path} {state}. Put it back from a backup. If there is none, remove it, and "
+                    f"write its month again: datanommer-export --rewrite {file.month} "
                     f"{self.folder}"
                 )
 

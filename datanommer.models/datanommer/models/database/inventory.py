@@ -253,7 +253,8 @@ def take(connection: sa.Connection) -> Inventory:
             return take_at(connection, ())
         if isinstance(error.orig, psycopg2.errors.InsufficientPrivilege):
             raise DatanommerError(
-                f"The role may not see how far the database is: {engines.sentence(error)} As the "
+                f"This role cannot read the revision of the database: {engines.sentence(error)} "
+                "As the "
                 "owner of the tables, GRANT SELECT ON alembic_version to it."
             ) from error
         raise

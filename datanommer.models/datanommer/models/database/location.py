@@ -196,8 +196,8 @@ def _require_known_names(parsed: sa.URL) -> None:
         psycopg2.extensions.make_dsn(**dict.fromkeys(parsed.query, ""))
     except psycopg2.ProgrammingError:
         raise UnusableURL(
-            "The database URL cannot be used: after its ? stands a name that psql does not know "
-            "there. Write PostgreSQL's own settings as ?options=-c name=value."
+            "The database URL cannot be used: psql does not know a name after the ?. Write "
+            "PostgreSQL's own settings as ?options=-c name=value."
         ) from None
 
 

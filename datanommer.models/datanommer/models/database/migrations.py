@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LOCKED = (
     "Another session holds a lock that this step needs, and did not release it in time. "
-    "Nothing of this step is kept: let that session end, and run the step again. "
+    "This step has left nothing behind: let that session end, and run it again. "
     "SELECT pid, query FROM pg_stat_activity shows the session."
 )
 _PACKAGED_INI = Path(__file__).parents[1] / "alembic.ini"
@@ -201,8 +201,8 @@ def failed(error: Exception) -> DatanommerError:
     if isinstance(getattr(error, "orig", error), psycopg2.errors.LockNotAvailable):
         return DatanommerError(_LOCKED)
     return DatanommerError(
-        f"PostgreSQL stopped the step: {engines.sentence(error)} Nothing of this step is kept: "
-        "remove the cause, and run it again."
+        f"PostgreSQL stopped the step: {engines.sentence(error)} This step has left nothing "
+        "behind: remove the cause, and run it again."
     )
 
 

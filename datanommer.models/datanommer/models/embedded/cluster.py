@@ -240,7 +240,7 @@ def _initdb(account: Account, binaries: Binaries, folder: Path) -> None:
     if done.returncode:
         raise EmbeddedError(
             f"PostgreSQL cannot make its data in {folder.parent}: {_errors_in(done.stderr)}. "
-            "Mend that (is the disk full? can you write to the folder?), or name another folder."
+            "Fix that (is the disk full? can you write to the folder?), or name another folder."
         )
 
 

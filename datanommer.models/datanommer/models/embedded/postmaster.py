@@ -200,7 +200,7 @@ def _raise_failure(cluster: Cluster) -> None:
         reason = _last_lines(logs[-1], "FATAL:", "PANIC:") if logs else ""
     raise EmbeddedError(
         f"The embedded PostgreSQL in {cluster.folder} does not start: "
-        f"{reason or 'no reason can be read in its log, so it may have been killed'}. "
+        f"{reason or 'its log gives no reason, so it may have been killed'}. "
         f"More is in {cluster.startup_log} and {cluster.log}."
     )
 

@@ -152,7 +152,7 @@ def _require_owner(engine: sa.Engine) -> None:
         may_delete = connection.scalar(sa.text("SELECT has_table_privilege('messages', 'DELETE')"))
     if not may_delete:
         raise DatanommerError(
-            "The role may not delete messages: only the owner of the tables may. Connect as a "
+            "This role cannot delete messages: only the owner of the tables can. Connect as a "
             "member of datanommer_owner."
         )
 

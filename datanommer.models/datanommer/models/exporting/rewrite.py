@@ -64,7 +64,7 @@ def _require_whole(data_set: DataSet, file: File) -> None:
     fault = check.fault_of(data_set, file)
     if path.exists() and fault:
         raise DataSetError(
-            f"{path} is {fault}. Put it back from a backup. If there is none, take it away and run "
+            f"{path} is {fault}. Put it back from a backup. If there is none, remove it, and run "
             "this again: what is still in the archive comes back."
         )
 

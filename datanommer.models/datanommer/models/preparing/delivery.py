@@ -59,7 +59,7 @@ def prepare(delivery: Delivery) -> Item:
     except NotStorable as error:
         return _reject(delivery, error)
     except Exception as error:
-        log.exception("This is a fault of datanommer; please report it. The message is rejected.")
+        log.exception("This is a bug in datanommer; please report it. The message is rejected.")
         return _reject(delivery, NotStorable("invalid", f"datanommer failed on it: {error!r}"))
 
 

@@ -37,7 +37,7 @@ def prepare(
     except NotStorable as error:
         return Reject.of_received(envelope, error)
     except Exception as error:
-        log.exception("This is a fault of datanommer; please report it. The message is rejected.")
+        log.exception("This is a bug in datanommer; please report it. The message is rejected.")
         fault = NotStorable("invalid", f"datanommer failed on it: {error!r}")
         return Reject.of_received(envelope, fault)
     return row

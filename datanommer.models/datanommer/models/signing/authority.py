@@ -103,7 +103,7 @@ class AuthoritySource:
         try:
             self.authority = self._read()
         except ConfigurationError as error:
-            log.error("What was read before goes on to count. %s", error)  # noqa: TRY400
+            log.error("What was read before stays in use. %s", error)  # noqa: TRY400
         return before[:2] != self.authority[:2]
 
     def _current_stamps(self) -> list[tuple[int, ...] | None]:
@@ -121,7 +121,7 @@ class AuthoritySource:
         if crl.issuer != ca.subject or not crl.is_signature_valid(key):
             raise ConfigurationError(
                 f"The CRL {self._crl_location} is not of the CA in {self._ca_location}. "
-                "Set crl_location and ca_cert_location to what belongs together."
+                "Set crl_location and ca_cert_location to a matching pair."
             )
         next_update = crl.next_update_utc
         end = next_update.timestamp() if next_update else float("inf")

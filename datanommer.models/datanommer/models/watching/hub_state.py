@@ -65,7 +65,7 @@ class HubState(NamedTuple):
             return None
         except (ValueError, TypeError, KeyError):
             raise DatanommerError(
-                f"{file} is not the state of a hub of this version of datanommer. Restart the hub, "
+                f"{file} was not written by a hub of this version of datanommer. Restart the hub, "
                 f"or name the file with {STATUS_FILE_KEY} in the fedmsg configuration."
             ) from None
 

@@ -117,7 +117,7 @@ def _spools(folder: Path) -> list[Spool]:
     """
     if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise DatanommerError(
-            f"The folder {folder} of the spool is not yours to read. Run this as the user of the "
+            f"You cannot read the spool folder {folder}. Run this as the user of the "
             "hub to see what waits there."
         )
     spool = Spool(folder)
