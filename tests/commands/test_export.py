@@ -482,7 +482,7 @@ class TestTheWayBack:
     def test_times_are_for_data_sets_alone(self, archive: str, run: Run) -> None:
         loaded = run("datanommer-load", "--url", archive, "--since", "2013", input="[]")
         assert loaded.returncode == 2
-        assert "Name a folder" in loaded.stderr
+        assert "Name its folder" in loaded.stderr
 
 
 def test_a_setting_in_the_url_holds_for_both_connections(

@@ -184,7 +184,7 @@ class TestAFault:
         port = datagrepper.server_port
         datagrepper.close()
         hub = bus.start_hub()
-        hub.wait_until_it_says(f"127.0.0.1:{port}/raw: Connection refused. It is tried again")
+        hub.wait_until_it_says(f"127.0.0.1:{port}/raw: Connection refused. It will be tried again")
         with contextlib.closing(Datagrepper(port)) as again:
             again.give(sent := missed(3))
             hub.wait_until_it_says("is fetched: 3 messages.")

@@ -139,7 +139,7 @@ def test_a_worker_that_is_stuck_is_told_by_silence_and_in_the_log(
     hub = bus.start_hub()
     systemd.wait_for("WATCHDOG=1")
     bus.publisher.publish(sent := envelope(_STUCK_TOPIC))
-    hub.wait_until_it_says("A thread of the hub is stuck. For 2 seconds it has not moved: ")
+    hub.wait_until_it_says("A thread of the hub is stuck. It has not moved for 2 seconds: ")
     assert f"in usernames, {pipe.parent}/processors/stuck_processor.py line" in hub.log
     eventually(lambda: systemd.silence() > 2 * WATCHDOG, "silence")
     # Its question is answered after all.
@@ -155,7 +155,7 @@ def test_a_drainer_of_the_spool_that_is_stuck_is_told_as_well(
 ) -> None:
     Spool(tmp_path / "spool", min_free_bytes=0).put([received(envelope(_STUCK_TOPIC))])
     hub = bus.start_hub()
-    hub.wait_until_it_says("it has not moved: datanommer-drain (in usernames, ")
+    hub.wait_until_it_says("seconds: datanommer-drain (in usernames, ")
     eventually(lambda: systemd.silence() > 2 * WATCHDOG, "silence")
     # It keeps nothing from being kept.
     hub.send(signal.SIGTERM)

@@ -34,8 +34,8 @@ def configured(
         from datanommer.consumer.metrics.metrics import Metrics
     except ImportError as error:
         log.warning(
-            "%s asks for metrics, but there are none: %s. Install datanommer.consumer[metrics]. "
-            "Everything else carries on.",
+            "There are no metrics, although %s asks for them: %s. "
+            "Install datanommer.consumer[metrics]. Everything else carries on.",
             key,
             error,
         )
