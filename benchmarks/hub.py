@@ -160,7 +160,7 @@ def _ending(folder: Path, *, signed: bool) -> Iterator[Figure]:
     authority.issue(_SIGNER)
     config = authority.config if signed else {}
     sent = [
-        authority.sign(each, "shell.test") if signed else each
+        authority.sign(each, _SIGNER) if signed else each
         for each in Bus(_SIGNED, prefix=UNKNOWN, signed=False).envelopes()
     ]
     # Nothing listens at that address, so all of it has to go onto the disk.

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from fedmsg.consumers import FedmsgConsumer
 from moksha.hub.api.consumer import Consumer
 from moksha.hub.reactor import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
-from datanommer.consumer import connection, settings, shutdown
+from datanommer.consumer import connection, roads, settings, shutdown
 from datanommer.consumer.backlog import backlog
 from datanommer.consumer.failure import exit_code
 from datanommer.consumer.incoming import Incoming
@@ -28,7 +27,7 @@ from datanommer.consumer.service_manager import ServiceManager
 from datanommer.consumer.state_file import StateFile
 from datanommer.consumer.zeromq import ZeroMQ
 from datanommer.models.configuration import ENABLED_KEY, METRICS_KEY, SIGNATURES_KEY
-from datanommer.models.errors import ConfigurationError, DatanommerError
+from datanommer.models.errors import DatanommerError
 from datanommer.models.preparing import processors
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver
@@ -44,22 +43,6 @@ log = logging.getLogger("fedmsg.consumers.datanommer")
 # At the end of the hub, a worker that does not move for so long is not waited for. Work with the
 # database is cut short then, so none needs as long.
 _STUCK_SECONDS = 15.0
-
-
-class Road(Protocol):
-    """What brings messages. Only the thread of the reactor may call these.
-
-    Attributes:
-        is_up: fires once it listens, or has tried to and will go on trying.
-    """
-
-    is_up: Deferred[None]
-
-    def stop_listening(self) -> None:
-        """Take nothing more from the bus."""
-
-    def say_goodbye(self) -> Deferred[None]:
-        """Leave the bus once all is kept; fires when the broker knows of it."""
 
 
 class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
@@ -125,7 +108,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         receiver = self._make_receiver(config)
         # Here, and not with the first message: several worker threads would race for it.
         processors.configure(config)
-        self._roads = self._take_over_stomp(config)
+        self._roads = roads.of_stomp(self, config, self._batch_size)
         self._missed = backlog.configured(config, type(self).__name__, self.topic, self._keep)
         spool = configured_spool(config)
         self._state_file = StateFile(file_to_write(config), spool.folder)
@@ -157,22 +140,6 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
 
     def _still(self, seconds: float) -> str | None:
         return "; ".join(map(whereabouts, self._writer.movements.still(seconds))) or None
-
-    def _take_over_stomp(self, config: Mapping[str, Any]) -> list[Road]:
-        if not settings.uses_stomp(config):
-            return []
-        # Not above: moksha's part for it needs distutils, which newer Pythons leave to setuptools.
-        try:
-            from datanommer.consumer.stomp.extension import Extension
-            from datanommer.consumer.stomp.settings import Settings
-        except ImportError as error:
-            raise ConfigurationError(
-                "STOMP is configured, and moksha.hub cannot import what it needs for it: "
-                f"{error}. Install setuptools 81."
-            ) from error
-
-        end = functools.partial(shutdown.end, self)
-        return [Extension.take_over(self, Settings.of(config, self._batch_size), end)]
 
     def _make_receiver(self, config: Mapping[str, Any]) -> Receiver:
         receiver = Receiver(config)
@@ -225,7 +192,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             messages, is_last = self.incoming.take(self._batch_size)
             received = self._receive(messages)
             with self._writer.movements.holding(received):
-                yield from _by_road(received)
+                yield from roads.by_road(received)
 
     def _do_work(self, message: Any) -> None:
         """Store one message at once, in moksha's blocking mode."""
@@ -303,7 +270,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             self._writer.cut_short()  # lest this thread gets stuck on the same message
             messages = [*self._writer.movements.held(), *messages]
         for batch in split(messages, self._batch_size):
-            for of_road in _by_road(batch):
+            for of_road in roads.by_road(batch):
                 self._writer.write(of_road)
         self._writer.close()
         self._state_file.close()
@@ -346,9 +313,3 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if self._initialized:
             status["datanommer"] = self._writer.status()
         return status
-
-
-def _by_road(messages: Sequence[Received]) -> Iterator[list[Received]]:
-    """The messages of each road, in their order: what becomes of a batch is counted by road."""
-    for road in dict.fromkeys(each.road for each in messages):
-        yield [each for each in messages if each.road == road]

@@ -102,13 +102,12 @@ def test_what_was_signed_is_written_as_fedmsg_writes_it(value: Any) -> None:
     assert written == outcome(lambda: fedmsg.encoding.dumps(json.loads(text)))
 
 
-@pytest.mark.parametrize("depth", [400, 900, 2000])
+@pytest.mark.parametrize("depth", [400, 5000])
 def test_what_nests_deep_is_written_as_json_writes_it(depth: int) -> None:
     value: Any = []
     for _ in range(depth):
         value = [value]
-    written = outcome(lambda: json_text.write_again(value))
-    assert written.startswith("RecursionError") or written == repr(dumps(value))
+    assert outcome(lambda: json_text.write_again(value)) == outcome(lambda: dumps(value))
 
 
 @given(VALUES)
