@@ -35,7 +35,7 @@ def _types() -> list[str]:
 
 
 def _table_of_types() -> str:
-    rows = [("Topic, after ``logging.stats.``", "Says", "Fields")]
+    rows = [("Topic, after ``logging.stats.``", "Meaning", "Fields")]
     for name in _types():
         schema = message_types.schemas()[name]
         topic = schema["title"].removeprefix("logging.stats.")
@@ -57,7 +57,7 @@ def _table_of_fields() -> str:
     for schema in message_types.schemas().values():
         for key, field in schema.get("properties", {}).items():
             meanings.setdefault(f"``{key}``", {})[_meaning(field)] = None
-    rows = [("Field", "Is")]
+    rows = [("Field", "Meaning")]
     rows += [(key, " Or: ".join(texts)) for key, texts in meanings.items()]
     return _table("15 85", rows)
 
@@ -77,7 +77,7 @@ def _drift() -> str:
         ]
         lines += [f"- in ``{schema['title']}``, no ``{key}``;" for key in known.get("absent", ())]
     lines[-1] = lines[-1].removesuffix(";") + "."
-    return "What real senders are known to do otherwise is a warning, and no error:\n\n" + "".join(
+    return "Some senders are known to differ. That is a warning, not an error:\n\n" + "".join(
         f"{line}\n" for line in lines
     )
 
