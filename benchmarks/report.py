@@ -32,31 +32,31 @@ How many messages a second
 --------------------------
 
 .. image:: throughput.svg
-   :alt: Messages a second as bars, each above those of what stands beside it.
+   :alt: Messages a second as bars, each above those of its peers.
 
 How cost grows
 --------------
 
-Each chart shows one query at several sizes of the archive. The axes are logarithmic: a flat line
-does not grow with the archive.
+Each chart shows one query at several sizes of the archive. The axes are logarithmic. A flat line
+means that the query takes as long in a large archive as in a small one.
 
 A page of ``datanommer-grep``
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
 
 .. image:: growth-grep.svg
-   :alt: The time of a page at each size, for each mixture of filters, beside the classic way.
+   :alt: The time of a page at each size, by mixture of filters, compared with the classic way.
 
 How many messages match
 ~~~~~~~~~~~~~~~~~~~~~~~
 
 .. image:: growth-totals.svg
-   :alt: The time of a total at each size, for each mixture of filters, beside that of count(*).
+   :alt: The time of a total at each size, by mixture of filters, compared with count(*).
 
 ``datanommer-latest`` and ``datanommer-stats``
 ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
 
 .. image:: growth-latest.svg
-   :alt: The time of each query at each size, beside a look into an index.
+   :alt: The time of each query at each size, compared with one index lookup.
 
 All figures
 -----------

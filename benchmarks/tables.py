@@ -24,7 +24,7 @@ def tables(benchmarks: Mapping[str, Sizes]) -> str:
 
 def _section(name: str, about: str, sizes: Sizes) -> str:
     sentence = re.split(r"(?<=\.) |; ", about)[0].rstrip(".")
-    said = textwrap.fill(f"**{name}**: {sentence}.", 118, break_on_hyphens=False)
+    said = textwrap.fill(f"**{name}**: {sentence}.", 100, break_on_hyphens=False)
     table = _of_one_size(*sizes.values()) if len(sizes) == 1 else _of_sizes(sizes)
     return f"{said}\n\n{table}"
 
@@ -34,14 +34,14 @@ def _of_one_size(figures: Sequence[Figure]) -> str:
         [
             _rst(figure.what),
             _with_unit(figure.value, figure),
-            "" if figure.peer_value is None else _with_unit(figure.peer_value, figure),
             _rst(figure.peer),
+            "" if figure.peer_value is None else _with_unit(figure.peer_value, figure),
             "" if figure.ratio is None else number(figure.ratio),
             _target(figure) + _mark(figure),
         ]
         for figure in figures
     ]
-    header = ["What", "datanommer", "Beside it", "which is", "Ratio", "Must reach"]
+    header = ["What", "datanommer", "Compared with", "Its figure", "Ratio", "Target"]
     used = [any(row[column] for row in rows) for column in range(len(header))]
     return _list_table(
         [[cell for cell, keep in zip(row, used, strict=True) if keep] for row in (header, *rows)]
@@ -54,7 +54,7 @@ def _of_sizes(sizes: Sizes) -> str:
     rows = [list(_row(key, [figures.get(key) for figures in by_key.values()])) for key in keys]
     for row, key in zip(rows, keys, strict=True):
         row.append(_target_at({size: figures.get(key) for size, figures in by_key.items()}))
-    header = ["What", *(f"{size:,}" for size in sizes), "Must reach"]
+    header = ["What", *(f"{size:,}" for size in sizes), "Target"]
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]
     return _list_table([header, *rows])
@@ -63,7 +63,7 @@ def _of_sizes(sizes: Sizes) -> str:
 def _row(key: _Key, figures: Sequence[Figure | None]) -> Iterator[str]:
     """What it is above what stands beside it, and each figure above that of the peer."""
     what, peer = map(_rst, key)
-    yield _lines(what, f"beside {peer}" if peer else "")
+    yield _lines(what, f"compared with {peer}" if peer else "")
     for figure in figures:
         if figure is None:
             yield ""
