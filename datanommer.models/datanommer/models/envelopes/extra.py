@@ -32,21 +32,21 @@ def difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[
 
     Args:
         envelope: what was received; its body is an object.
-        columns: the columns under the body's keys.
+        columns: those columns that are not NULL, and `msg`, under the body's keys.
     """
     body = envelope["body"]
-    restored = restore_body(columns, None)
     # As nearly always, and quickly. Only numbers can be equal and not the same: 1, 1.0 and true.
     if (
-        restored == body
-        and restored["i"] is body["i"]
-        and restored["timestamp"] is body["timestamp"]
+        columns == body
+        and columns["i"] is body["i"]
+        and columns["timestamp"] is body["timestamp"]
         and envelope == {"topic": columns["topic"], "body": body}
     ):
         return {}
+    restored = restore_body(columns, None)
     changed = _changed(body, restored)
     first = {key: changed[key] for key in _FIRST if key in changed}
-    of_columns = {"topic": columns["topic"], "headers": columns["headers"], "body": body}
+    of_columns = {"topic": columns["topic"], "headers": columns.get("headers"), "body": body}
     parts = {
         "set": {**first, **changed},
         "unset": [key for key in restored if key not in body],

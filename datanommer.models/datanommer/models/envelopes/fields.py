@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from datanommer.models import times
@@ -113,7 +114,15 @@ def storable_names(names: Any) -> tuple[str, ...]:
     """The names of users or packages that can be stored, each once, sorted."""
     if not isinstance(names, list | tuple | set | frozenset):
         return ()
-    return tuple(sorted({name for name in names if isinstance(name, str) and _is_name(name)}))
+    return tuple(
+        sorted(
+            {
+                name
+                for name in names
+                if isinstance(name, str) and 0 < len(name) <= MAX_TEXT_BYTES and _is_name(name)
+            }
+        )
+    )
 
 
 def storable_name(name: Any) -> str | None:
@@ -121,12 +130,13 @@ def storable_name(name: Any) -> str | None:
     return next(iter(storable_names([name])), None)
 
 
+@lru_cache(maxsize=10_000)  # most of a bus is about few users and packages
 def _is_name(name: str) -> bool:
     try:
         check_text("name", name)
     except NotStorable:
         return False
-    return bool(name)
+    return True
 
 
 def first_text(*candidates: Any) -> str | None:

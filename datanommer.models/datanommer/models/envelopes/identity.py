@@ -104,13 +104,13 @@ def own_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 def known_id(envelope: Mapping[str, Any]) -> str | None:
     """The id that the sender, or the broker, gave to a message."""
+    if of_sender := fields.first_text(envelope["body"].get("msg_id")):
+        return of_sender
     headers = headers_of(envelope) or {}
     of_broker = headers.get("message-id")
     if isinstance(of_broker, str) and _OF_DELIVERY.fullmatch(of_broker):
         of_broker = None
-    return fields.first_text(
-        envelope["body"].get("msg_id"), headers.get("amqp-message-id"), of_broker
-    )
+    return fields.first_text(headers.get("amqp-message-id"), of_broker)
 
 
 def identify(envelope: Mapping[str, Any], timestamp: datetime) -> str:

@@ -50,14 +50,16 @@ def find(body: Mapping[str, Any]) -> Concerned:
     headers = first_dict(body.get("headers")) or {}
     if processor is None and not headers:
         return _NOBODY
-    message = schema_classes.message_of(body, headers) if headers else None
     users = _of_processor(processor, "usernames", body)
     packages = _of_processor(processor, "packages", body)
+    if not headers:
+        return Concerned(users, packages, _agent(None, processor, body, users))
+    message = schema_classes.message_of(body, headers)
     return Concerned(
         _joined(users, _of_class(message, "usernames"), _of_headers(headers, _USER)),
         _joined(packages, _of_class(message, "packages"), _of_headers(headers, _PACKAGE)),
         _agent(message, processor, body, users),
-        schema_classes.missing_package(headers) if headers else None,
+        schema_classes.missing_package(headers),
     )
 
 
@@ -102,7 +104,11 @@ def _joined(*parts: Names | None) -> Names | None:
 
 
 def _of_processor(processor: Any, kind: str, body: Mapping[str, Any]) -> Names | None:
-    names = None if processor is None else processors.ask(processor, kind, body)
+    if processor is None:
+        return None
+    if not processors.tells(processor.__class__, kind):
+        return ()
+    names = processors.ask(processor, kind, body)
     return None if names is None else storable_names(names)
 
 

@@ -94,6 +94,18 @@ def ask(processor: Any, method: str, body: Mapping[str, Any]) -> Any:
 
 
 @lru_cache(maxsize=_KNOWN_TOPICS)
+def tells(kind: type[Any], method: str) -> bool:
+    """Whether processors of a class know something that not every processor says of any message.
+
+    Two thirds of those of Fedora know no packages. To ask one takes a microsecond, because it is
+    handed all keys of the configuration.
+    """
+    from fedmsg.meta.base import BaseProcessor
+
+    return getattr(kind, method, None) is not getattr(BaseProcessor, method)
+
+
+@lru_cache(maxsize=_KNOWN_TOPICS)
 def _processor_of_topic(topic: str) -> Any:
     return _find_processor({"topic": topic})
 
