@@ -27,7 +27,7 @@ BATCH = [
     Received("w\u00f6rld", "no JSON \u20ac"),
 ]
 RECEIVER = Receiver({})
-ITEMS = [RECEIVER.item(each) for each in BATCH]
+ITEMS = list(RECEIVER.each(BATCH))
 LARGE = received(envelope(msg="x" * 100_000))
 
 _MUCH = 10**9
@@ -37,7 +37,7 @@ def take(spool: Spool, number: int) -> list[Any]:
     """Take so many messages out; what is to be stored of them."""
     items: list[Any] = []
     while len(items) < number and (chunk := spool.first(number - len(items), _MUCH)):
-        items += [RECEIVER.item(each) for each in chunk.received]
+        items += RECEIVER.each(chunk.received)
         spool.remove(chunk)
     return items
 
@@ -47,7 +47,7 @@ def drained(spool: Spool) -> tuple[list[Any], int]:
     items: list[Any] = []
     missing = 0
     while chunk := spool.first(2, _MUCH):
-        items += [RECEIVER.item(each) for each in chunk.received]
+        items += RECEIVER.each(chunk.received)
         if loss := spool.remove(chunk):
             missing += loss.missing
     return items, missing
@@ -56,7 +56,7 @@ def drained(spool: Spool) -> tuple[list[Any], int]:
 def items_of(spool: Spool) -> list[Any]:
     """What is to be stored of the oldest messages, which stay where they are."""
     chunk = spool.first(_MUCH, _MUCH)
-    return [RECEIVER.item(each) for each in chunk.received] if chunk else []
+    return list(RECEIVER.each(chunk.received)) if chunk else []
 
 
 def size_on_disk(spool: Spool) -> int:

@@ -15,6 +15,7 @@ from datanommer.models.envelopes.identity import Fallback
 from datanommer.models.envelopes.reject import Reject
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import SignaturesUnknown
+from datanommer.models.preparing.preparation import Item
 from datanommer.models.receiving.received import Received
 from datanommer.models.receiving.receiver import Receiver, Refused
 from datanommer.models.spooling.spool import Spool
@@ -24,14 +25,19 @@ from shell import Run
 TOPIC = "org.example.dev.demo.hello"
 
 
+def item_of(receiver: Receiver, handed_over: Received) -> Item | Refused:
+    [item] = receiver.each([handed_over])
+    return item
+
+
 def row(handed_over: Received) -> Row:
-    item = Receiver({}).item(handed_over)
+    item = item_of(Receiver({}), handed_over)
     assert isinstance(item, Row)
     return item
 
 
 def reject(handed_over: Received) -> Reject:
-    item = Receiver({}).item(handed_over)
+    item = item_of(Receiver({}), handed_over)
     assert isinstance(item, Reject)
     return item
 
@@ -169,7 +175,7 @@ class TestSignatures:
 
     def test_what_is_signed_is_stored(self, authority: Authority, receiver: Receiver) -> None:
         came = received(authority.sign(envelope(), "shell.test"))
-        assert isinstance(receiver.item(came), Row)
+        assert isinstance(item_of(receiver, came), Row)
         assert came.is_accepted
 
     def test_what_is_not_is_refused(self, receiver: Receiver) -> None:
@@ -186,12 +192,12 @@ class TestSignatures:
     def test_what_was_accepted_is_not_asked_again(self, receiver: Receiver) -> None:
         came = received(envelope())
         came.is_accepted = True
-        assert isinstance(receiver.item(came), Row)
+        assert isinstance(item_of(receiver, came), Row)
 
     def test_what_was_accepted_without_being_asked_stays_accepted(self, receiver: Receiver) -> None:
         came = received(envelope())
-        Receiver({}).item(came)
-        assert isinstance(receiver.item(came), Row)
+        item_of(Receiver({}), came)
+        assert isinstance(item_of(receiver, came), Row)
 
     def test_nothing_signed_is_refused_while_the_revocation_list_has_run_out(
         self, authority: Authority
@@ -199,10 +205,10 @@ class TestSignatures:
         authority.revoke(valid=PAST)
         came = received(authority.sign(envelope(), "shell.test"))
         with pytest.raises(SignaturesUnknown, match=r"crl\.pem is valid from"):
-            Receiver(authority.config).item(came)
-        assert isinstance(Receiver(authority.config).item(received(envelope())), Refused)
+            item_of(Receiver(authority.config), came)
+        assert isinstance(item_of(Receiver(authority.config), received(envelope())), Refused)
         authority.revoke()
-        assert isinstance(Receiver(authority.config).item(came), Row)
+        assert isinstance(item_of(Receiver(authority.config), came), Row)
 
     def test_a_certificate_that_ends_while_a_message_waits_was_good_when_it_came(
         self, tmp_path: Path
@@ -211,11 +217,11 @@ class TestSignatures:
         authority.issue("ended.test", PAST)
         signed = authority.sign(envelope(), "ended.test")
         then = (PAST[0] + timedelta(hours=1)).timestamp()
-        assert isinstance(Receiver(authority.config).item(received(signed)), Refused)
+        assert isinstance(item_of(Receiver(authority.config), received(signed)), Refused)
         for moment, kind in ((then, Row), (time.time(), Refused), (0, Refused)):
             waited = received(signed)
             waited.fallback = Fallback(moment, "x")
-            assert isinstance(Receiver(authority.config).item(waited), kind), moment
+            assert isinstance(item_of(Receiver(authority.config), waited), kind), moment
 
     def test_a_certificate_that_was_revoked_while_a_message_waited_is_refused(
         self, authority: Authority
@@ -223,7 +229,7 @@ class TestSignatures:
         waited = received(authority.sign(envelope(), "shell.test"))
         waited.fallback = Fallback(time.time(), "x")
         authority.revoke("shell.test")
-        assert isinstance(Receiver(authority.config).item(waited), Refused)
+        assert isinstance(item_of(Receiver(authority.config), waited), Refused)
 
     def test_while_gpg_cannot_be_run_nothing_is_refused(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -237,7 +243,7 @@ class TestSignatures:
         gpg.unlink()
         signed = envelope(crypto="gpg", signature="bm9uZQ==")
         with pytest.raises(SignaturesUnknown, match="gpg cannot be run"):
-            receiver.item(received(signed))
+            item_of(receiver, received(signed))
 
     def test_a_spool_is_drained_of_what_is_signed_alone(
         self, authority: Authority, archive: str, run: Run, tmp_path: Path

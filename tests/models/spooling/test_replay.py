@@ -18,7 +18,7 @@ MESSAGES = [received(envelope(msg=f"{number} " + "x" * 1000)) for number in rang
 
 
 def items_of(replay: Replay) -> list[object]:
-    return [RECEIVER.item(each) for each in replay.messages()]
+    return list(RECEIVER.each(replay.messages()))
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -59,7 +59,7 @@ def test_the_oldest_go_where_there_are_too_many(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 100_000
     left = items_of(replay)
     assert len(left) > 50
-    assert left == [RECEIVER.item(each) for each in MESSAGES[-len(left) :]]
+    assert left == list(RECEIVER.each(MESSAGES[-len(left) :]))
 
 
 def test_damage_costs_what_is_on_the_page(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_damage_costs_what_is_on_the_page(tmp_path: Path) -> None:
     file.write_bytes(whole[:20_000] + os.urandom(4096) + whole[24_096:])
     items = items_of(replay)
     assert len(MESSAGES) - 6 <= len(items) < len(MESSAGES)
-    assert items == [item for item in map(RECEIVER.item, MESSAGES) if item in items]
+    assert items == [item for item in RECEIVER.each(MESSAGES) if item in items]
 
 
 def test_a_folder_that_goes_costs_what_was_in_it(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class TestSpool:
         spool.put(large)
         with pytest.raises(SpoolFull, match=r"datanommer\.spool_max_bytes"):
             spool.put(large * 5)
-        assert items_of(spool) == [RECEIVER.item(each) for each in large]
+        assert items_of(spool) == list(RECEIVER.each(large))
 
     def test_counts_bytes_and_not_characters(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path, max_bytes=200_000, min_free_bytes=0)
