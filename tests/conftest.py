@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import activemq as debian_activemq
 import rabbitmq
 import stomp
+import warm
 from datanommer import models
 from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
@@ -244,6 +245,8 @@ def run() -> Run:
     """Run an installed console script: ``run("datanommer-stats", "--url", url)``."""
 
     def run(command: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        if warm.IN_USE and warm.can_run(options):
+            return warm.run(script(command), *arguments, **{"timeout": 120, **options})
         options = {"capture_output": True, "text": True, "timeout": 120, **options}
         return subprocess.run([script(command), *arguments], check=False, **options)
 
