@@ -260,6 +260,7 @@ class TestDuplicatesAndConflicts:
         self, archive: str, table: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(copy_format, "LARGE", 1000)
+        monkeypatch.setattr(storing_rejects, "_LARGE", 1000)
         monkeypatch.setattr(storing_rejects, "_BYTES_OF_A_STATEMENT", 1000)
         copied = []
         copy = copy_format.copy
@@ -276,7 +277,19 @@ class TestDuplicatesAndConflicts:
         assert copied == [table]
         # PostgreSQL numbers the statements of a transaction.
         assert execute(archive, "SELECT count(DISTINCT cmin::text) FROM rejected") == [(5,)]
-        assert len(copy_format._Lines(["x" * 600] * 9).read(0)) < 1500
+        assert len(next(copy_format._pieces(["x" * 600] * 9))) < 1500
+
+    def test_large_rejects_are_kept_whole_and_once_like_small_ones(self) -> None:
+        large = [
+            envelope(topic="", msg_id=f"2013-{kind}", msg=f"\\.\n\t\0{kind}" * 400_000)
+            for kind in "ab"
+        ]
+        small = envelope(topic="", msg_id="2013-c\t")
+        assert add_all([*large, small, large[0]]) == (0, 0, 4)
+        assert add_all([*large, envelope()]) == (1, 0, 2)
+        kept = {each.msg_id: (each.seen, json.loads(each.raw)) for each in rejects()}
+        sent = {"2013-a": (3, large[0]), "2013-b": (2, large[1]), "2013-c\t": (1, small)}
+        assert kept == sent
 
     def test_duplicates_in_a_large_batch_are_found(self) -> None:
         sent = [envelope() for _ in range(100)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from datanommer.models.envelopes.row import Row
 
-#: From how many rows on COPY by way of a temporary table is faster than INSERT: at 50 it is slower
-#: by a twentieth, at 100 faster by a tenth, at 200 by a fifth (benchmarks/batches.py).
+#: From how many rows on COPY is faster than INSERT (benchmarks/batches.py measures it).
 COPY_FROM = 75
 #: How many characters are too many for an INSERT, which is one statement, and for one piece of a
 #: COPY.
@@ -63,21 +62,45 @@ def copy(cursor: Any, table: str, columns: str, lines: Iterable[str]) -> None:
     Raises:
         psycopg2.Error: the database failed or refused.
     """
-    cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", _Lines(lines))
+    copy_pieces(cursor, table, columns, _pieces(lines))
 
 
-class _Lines:
-    """Lines as a file for COPY, written while PostgreSQL already reads those before."""
+def copy_pieces(cursor: Any, table: str, columns: str, pieces: Iterable[bytes]) -> None:
+    """Copy a text into a table that is too long to be in memory at once.
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
+    Args:
+        cursor: of the transaction.
+        table: its name.
+        columns: the names of its columns.
+        pieces: lines with their newlines, cut anywhere; none is empty.
+
+    Raises:
+        psycopg2.Error: the database failed or refused.
+    """
+    cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", _File(iter(pieces)))
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[bytes]:
+    """Some lines at a time, written while PostgreSQL already reads those before."""
+    waiting = iter(lines)
+    while some := list(_some(waiting)):
+        yield "\n".join([*some, ""]).encode()
+
+
+def _some(lines: Iterator[str]) -> Iterator[str]:
+    size = 0
+    for text in islice(lines, _ROWS_AT_ONCE):
+        yield text
+        size += len(text)
+        if size > LARGE:
+            break
+
+
+class _File:
+    """What COPY reads from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
 
     def read(self, _: int) -> bytes:
-        lines: list[str] = []
-        size = 0
-        for text in islice(self._lines, _ROWS_AT_ONCE):
-            lines.append(text)
-            size += len(text)
-            if size > LARGE:
-                break
-        return "\n".join([*lines, ""]).encode()
+        return next(self._pieces, b"")
