@@ -18,7 +18,7 @@ _ALWAYS, _NEVER = 0, max(_SIZES) + 1
 
 
 def batches(setting: Setting) -> Iterator[Figure]:
-    """COPY by way of a temporary table, over INSERT; `copy_format.COPY_FROM` is chosen by this."""
+    """COPY over INSERT; `copy_format.COPY_FROM` is chosen by this."""
     chosen = copy_format.COPY_FROM
     seeds = itertools.count()
     try:

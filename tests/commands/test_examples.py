@@ -29,7 +29,7 @@ from syncs import Script, moment
 EXIT_CODES = {
     "datanommer-embedded status": NOT_RUNNING,
     "--all-signed": INVALID,
-    "datanommer-status --check": 1,  # the certificate runs out tomorrow
+    "datanommer-status --check": 1,  # the certificate expires tomorrow
     "datanommer-spool check --spool-dir": INVALID,
 }
 

@@ -277,8 +277,8 @@ class TestTheHub:
     @pytest.mark.parametrize(
         ("values", "said"),
         [
-            ({"pid": GONE}, r"the hub does not live: it is gone since 20\S+Z"),
-            ({"time": time.time() - 3600}, r"the hub does not live: it says nothing since 20\S+Z"),
+            ({"pid": GONE}, r"the hub is dead: it has been gone since 20\S+Z"),
+            ({"time": time.time() - 3600}, r"the hub is dead: it has said nothing since 20\S+Z"),
         ],
     )
     def test_that_is_gone_or_stands_still_is_critical(
@@ -455,8 +455,8 @@ class TestCertificates:
     @pytest.mark.parametrize(
         ("period", "state", "said"),
         [
-            (None, 1, r"The CA certificate \S+ca.crt runs out at 20.*, in 0 days"),
-            (PAST, 2, r"The CRL \S+crl.pem ran out at 20"),
+            (None, 1, r"The CA certificate \S+ca.crt expires at 20.*, in 0 days"),
+            (PAST, 2, r"The CRL \S+crl.pem expired at 20"),
         ],
     )
     def test_that_run_out_are_told(self, host: Host, period: Any, state: int, said: str) -> None:

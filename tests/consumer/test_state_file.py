@@ -93,7 +93,7 @@ def test_a_hub_that_was_killed_is_missed(bus: Bus, told: Told, run: Run) -> None
     hub.kill()
     checked = told.status(run, "--check")
     assert checked.returncode == 2
-    assert "the hub does not live: it is gone since" in checked.stdout
+    assert "the hub is dead: it has been gone since" in checked.stdout
 
 
 def test_a_message_without_a_good_signature_is_told(bus: Bus, told: Told, tmp_path: Path) -> None:

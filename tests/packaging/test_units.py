@@ -91,7 +91,7 @@ def test_what_a_timer_runs_runs_on_an_archive(database: str, tmp_path: Path, nam
         text=True,
         check=False,
     )
-    # The certificates of the tests run out soon, which is a warning.
+    # The certificates of the tests expire soon, which is a warning.
     is_warning = "SuccessExitStatus=1" in unit and done.stdout.startswith("WARNING: ")
     assert done.returncode == (1 if is_warning else 0), done.stdout + done.stderr
 

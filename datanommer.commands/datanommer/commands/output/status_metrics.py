@@ -78,7 +78,7 @@ def _metrics(status: Status, findings: Sequence[Finding]) -> Iterator[Metric]:
         yield from _of_spool(status.spool)
     if not isinstance(status.endings, Unseen):
         ends: Samples = [({"document": each.key}, _epoch(each.end)) for each in status.endings]
-        text = "When the CA certificate or the CRL runs out."
+        text = "When the CA certificate or the CRL expires."
         yield Metric("signing_document_end_timestamp_seconds", _GAUGE, text, ends)
 
 

@@ -211,7 +211,7 @@ def _ending(ending: Ending) -> str:
     if ending.unseen:
         return f"{ending.name} {printable(ending.place)} is not seen: {ending.unseen}"
     if ending.end is None:
-        return f"{ending.name} does not run out"
+        return f"{ending.name} does not expire"
     return f"{ending.name} is good until {ending.end:%Y-%m-%d %H:%M}"
 
 

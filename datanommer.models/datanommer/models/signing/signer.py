@@ -147,7 +147,7 @@ class Signers:
             return Distrusted(now, now + self._keep_for, "its certificate is malformed")
         error = self._check_chain(certificate, now)
         if error and self._source.refresh(now, _FETCH_EVERY):
-            # A new CA may have issued it, or the CRL that was read had run out.
+            # A new CA may have issued it, or the CRL that was read had expired.
             self._by_digest.clear()
             error = self._check_chain(certificate, now)
         boundaries = (*validity(certificate), *self.authority.boundaries)

@@ -133,7 +133,7 @@ def _of_hub(hub: Hub | Unseen, *, wants_hub: bool) -> Iterator[Finding]:
     if isinstance(hub, Unseen):
         yield Finding(Severity.UNKNOWN, f"the hub: {_clause(hub.reason)}")
     elif hub.fault:
-        yield Finding(Severity.CRITICAL, f"the hub does not live: {hub.fault}")
+        yield Finding(Severity.CRITICAL, f"the hub is dead: {hub.fault}")
     elif not hub.is_alive and wants_hub:
         yield Finding(Severity.CRITICAL, "no hub runs on this host")
     if isinstance(hub, Hub) and hub.state and hub.state.lost:
@@ -174,11 +174,11 @@ def _of_endings(endings: list[Ending] | Unseen, now: datetime) -> Iterator[Findi
             continue
         name = f"{each.name} {each.place}"
         if each.end <= now:
-            yield Finding(Severity.CRITICAL, f"{name} ran out at {each.end:%Y-%m-%d %H:%M}")
+            yield Finding(Severity.CRITICAL, f"{name} expired at {each.end:%Y-%m-%d %H:%M}")
         else:
             days = (each.end - now).days
             yield Finding(
-                Severity.WARNING, f"{name} runs out at {each.end:%Y-%m-%d %H:%M}, in {days} days"
+                Severity.WARNING, f"{name} expires at {each.end:%Y-%m-%d %H:%M}, in {days} days"
             )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from datanommer.models import times
 from datanommer.models.watching.hub_state import HubState, file_to_read
 
-#: A hub that has not written for longer does not live.
+#: A hub that has not written for longer is dead.
 STALE_SECONDS = 15.0
 
 
@@ -22,7 +22,7 @@ class Hub(NamedTuple):
     Attributes:
         file: where it says how it is.
         state: what it said last; None if there is none on this host.
-        fault: why it does not live although it should, if so.
+        fault: why it counts as dead, if it does.
     """
 
     file: Path
@@ -53,9 +53,9 @@ def _fault(state: HubState, now: float) -> str | None:
         return None
     said = times.to_text(datetime.fromtimestamp(state.time, UTC).replace(tzinfo=None))
     if not _runs(state.pid):
-        return f"it is gone since {said} (process {state.pid}), and did not end in order"
+        return f"it has been gone since {said} (process {state.pid}), and did not end in order"
     if abs(now - state.time) > STALE_SECONDS:
-        return f"it says nothing since {said}, although its process {state.pid} is there"
+        return f"it has said nothing since {said}, although its process {state.pid} is there"
     return None
 
 
