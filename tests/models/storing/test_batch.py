@@ -260,7 +260,6 @@ class TestDuplicatesAndConflicts:
         self, archive: str, table: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(copy_format, "LARGE", 1000)
-        monkeypatch.setattr(storing_rejects, "_LARGE", 1000)
         monkeypatch.setattr(storing_rejects, "_BYTES_OF_A_STATEMENT", 1000)
         copied = []
         copy = copy_format.copy

@@ -52,11 +52,12 @@ def insert(
 def _insert(
     cursor: Any, rejects: Sequence[Reject], seen: Mapping[bytes, int], on_conflict: str
 ) -> None:
+    largest = max(reject.size for reject in rejects)
     execute_values(
         cursor,
         f"INSERT INTO rejected ({_COLUMNS}) VALUES %s {on_conflict}",
         [(*_words(reject, seen), psycopg2.Binary(reject.raw)) for reject in rejects],
-        page_size=_BYTES_OF_A_STATEMENT // _LARGE,
+        page_size=max(1, _BYTES_OF_A_STATEMENT // (largest + 1)),
     )
 
 
