@@ -49,10 +49,14 @@ def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
 _AT_START = _of_python(os.environ)
 
 
-def can_run(options: Mapping[str, Any]) -> bool:
-    """Whether `run` takes these options, and Python would start as the server did."""
+def can_run(script: str, options: Mapping[str, Any]) -> bool:
+    """Whether it is in Python, with options that `run` takes, and would start as the server did."""
+    with Path(script).open("rb") as file:
+        first_line = file.readline()
     return (
-        options.keys() <= {"cwd", "env", "input", "timeout"}
+        first_line.startswith(b"#!")
+        and b"python" in first_line
+        and options.keys() <= {"cwd", "env", "input", "timeout"}
         and _of_python(options.get("env", os.environ)) == _AT_START
     )
 
