@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
 import json
 import sys
 import time
@@ -26,6 +25,7 @@ down_revision = "b36a9e0d74c1"
 RANGE_ROWS = 5_000
 RANGE_CHARACTERS = 16 * 1024 * 1024
 FETCH_ROWS = 100
+COPY_ROWS = 100
 #: The certificates whose ids are remembered; a bus has as many as hosts, and a few a year more.
 KNOWN_CERTIFICATES = 10_000
 SECONDS_BETWEEN_LINES = 5
@@ -302,18 +302,12 @@ class Rewriting:
 
     def _rewrite(self, batch: list[Classic]) -> None:
         certificates = self._certificates.ids(row.certificate for row in batch)
-        lines: list[str] = []
         rejects: dict[int, tuple[Classic, str]] = {}
-        for row in batch:
-            try:
-                lines.append(_line(row, certificates))
-            except CannotBeCarriedError as error:
-                rejects[row.id] = row, str(error)
-        self._cursor.copy_expert(COPY, io.BytesIO("".join(lines).encode()))
+        self._cursor.copy_expert(COPY, Pieces(_pieces(batch, certificates, rejects)))
         for naming in NAMINGS:
             self._associate(naming, batch[0].id, batch[-1].id)
         self._reject(rejects)
-        self._carried += len(lines)
+        self._carried += len(batch) - len(rejects)
         self._rejected += len(rejects)
 
     def _associate(self, naming: Naming, first: int, last: int) -> None:
@@ -413,6 +407,38 @@ class Certificates:
         )
         self._cursor.execute("SELECT sha256, id FROM certificates WHERE sha256 = ANY(%s)", (keys,))
         self._known.update((bytes(key), number) for key, number in self._cursor)
+
+
+class Pieces:
+    """What COPY reads from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _: int) -> bytes:
+        return next(self._pieces, b"")
+
+
+def _pieces(
+    batch: list[Classic],
+    certificates: dict[str, int],
+    rejects: dict[int, tuple[Classic, str]],
+) -> Iterator[bytes]:
+    """Some lines for COPY at a time: PostgreSQL reads them while the next are written.
+
+    A row that cannot be carried over goes into `rejects`, with the reason.
+    """
+    lines: list[str] = []
+    for row in batch:
+        try:
+            lines.append(_line(row, certificates))
+        except CannotBeCarriedError as error:
+            rejects[row.id] = row, str(error)
+        if len(lines) == COPY_ROWS:
+            yield "".join(lines).encode()
+            lines.clear()
+    if lines:
+        yield "".join(lines).encode()
 
 
 def _line(row: Classic, certificates: dict[str, int]) -> str:
