@@ -189,22 +189,20 @@ class Writer:
             return Examined(received, None)
         kept: list[Received] = []
         items: list[Item] = []
-        taken = 0
-        try:
-            examined = self._receiver.each(self.movements.each(received))
-            for item in self.movements.each(examined):
-                if self._stopping.is_set() and not at_last:
-                    return Examined([*kept, *received[taken:]], None)
-                each = received[taken]
-                taken += 1
-                if isinstance(item, Refused):
-                    self._reporter.add_refused(each.road, [item])
-                    each.refuse()
-                else:
-                    kept.append(each)
-                    items.append(item)
-        except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
-            return Examined([*kept, *received[taken:]], None, error)
+        examined = self._receiver.each(self.movements.each(received))
+        for index, each in enumerate(self.movements.each(received)):
+            if self._stopping.is_set() and not at_last:
+                return Examined([*kept, *received[index:]], None)
+            try:
+                item = next(examined)
+            except Exception as error:  # noqa: BLE001  a fault of ours must lose nothing either
+                return Examined([*kept, *received[index:]], None, error)
+            if isinstance(item, Refused):
+                self._reporter.add_refused(each.road, [item])
+                each.refuse()
+            else:
+                kept.append(each)
+                items.append(item)
         batch = Batch.of(items, written_ahead=True)
         return Examined(kept, batch, seconds=time.monotonic() - start)
 
