@@ -6,7 +6,7 @@ import random
 
 
 class Backoff:
-    """Pauses that double from try to try, with jitter: two processes do not try at the same time.
+    """Pauses that double from try to try, with jitter, so that processes do not retry in step.
 
     Args:
         first: the first pause, in seconds.

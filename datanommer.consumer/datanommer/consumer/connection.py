@@ -22,7 +22,7 @@ from datanommer.models.errors import (
     OnStandby,
 )
 
-# Less than a consumer may take to end, because nothing can interrupt a new connection.
+# Shorter than a consumer may take to end, because nothing can interrupt connecting.
 _CONNECT_SECONDS = 3
 # For the look at the schema when the consumer starts.
 _LOOK_SECONDS = 10.0
@@ -64,7 +64,7 @@ def connect(
         _warn_of_readers(database.url, log)
     try:
         migrations.require_head(engine, Deadline(_LOOK_SECONDS), for_writing=True)
-    # No reason to miss the messages that come meanwhile.
+    # Go on all the same, to receive the messages that come meanwhile.
     except BehindHead as error:
         log.warning("%s Messages wait until it is upgraded.", error)
         return engine, error
@@ -81,7 +81,7 @@ def connect(
 
 
 def _warn_of_readers(url: str, log: logging.Logger) -> None:
-    """Say so where everybody on this host may read the password of the database."""
+    """Warn if everybody on this host can read the password of the database."""
     for file in [path for folder in _SHARED_FOLDERS for path in sorted(folder.glob("*.py"))]:
         with contextlib.suppress(OSError):
             if file.stat().st_mode & stat.S_IROTH and url in file.read_text(errors="replace"):

@@ -15,7 +15,7 @@ _EXPECTED = (*_OF_DATABASE, DatanommerError)
 
 
 def explain(error: Exception, log: logging.Logger) -> str:
-    """The reason of an error, on one line, without the mark at its end.
+    """The reason for an error, on one line, without final punctuation.
 
     Args:
         error: what was raised.
@@ -27,10 +27,10 @@ def explain(error: Exception, log: logging.Logger) -> str:
 
 
 def exit_code(error: DatanommerError) -> int:
-    """What a consumer ends with that cannot start: 69 where there is no database, else 1.
+    """The exit code of a consumer that cannot start: 69 if there is no database, else 1.
 
-    Commands end with 2 where a URL cannot be used. The units of systemd take that for a wrong
-    option, and would not start the consumer again.
+    Commands exit with 2 if a URL cannot be used. Our systemd units take that for a wrong option,
+    and would not restart the consumer.
     """
     return error.exit_code if isinstance(error, DatabaseUnavailable) else 1
 

@@ -40,8 +40,8 @@ from datanommer.models.watching.hub_state import file_to_write
 # Below the logger of fedmsg, so that it goes wherever a configuration sends the log of the hub.
 log = logging.getLogger("fedmsg.consumers.datanommer")
 
-# At the end of the hub, a worker that does not move for so long is not waited for. Work with the
-# database is cut short then, so none needs as long.
+# When the hub ends, it does not wait for a worker that has not moved for so long. Work with the
+# database is cut short then, so only a stuck worker takes as long.
 _STUCK_SECONDS = 15.0
 
 
@@ -86,8 +86,8 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
             if self._metrics:
                 self._metrics.serve(self._figures)
             reactor.callWhenRunning(self._tell, service_manager)
-            # The objects of now stay until the end. Python need not look through them again and
-            # again for garbage.
+            # The objects that exist now stay until the end. The garbage collector need not look
+            # through them again and again.
             gc.collect()
             gc.freeze()
         except DatanommerError as error:
@@ -162,9 +162,9 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def _consume(self, message: Any) -> None:
         """Take a message from the bus. It is parsed and validated later, by a worker.
 
-        fedmsg validates it here, and once more before it is consumed; once is enough. fedmsg also
-        moves the headers of the envelope into the body here, which is then not what was signed.
-        In datanommer they stay where they are.
+        fedmsg validates it here and again before it is consumed; once is enough. fedmsg also moves
+        the headers of the envelope into the body here, which then is no longer what was signed.
+        datanommer leaves them where they are.
 
         Args:
             message: what `Received.of` takes.
@@ -213,7 +213,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def batch_ends(
         self, received: Sequence[Received], seconds: float, *, in_database: bool
     ) -> None:
-        """Let moksha note how long each message took, and the status file the last one stored."""
+        """Tell moksha how long each message took, and note the last one in the status file."""
         if in_database and self._missed:
             self._missed.note("post", received[-1])
         self._times.extend([seconds / len(received)] * len(received))
@@ -258,7 +258,7 @@ class Nommer(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
     def finish(self) -> bool:
         """Keep all that was received, and end; whether all workers have ended.
 
-        What a worker has in hand that is stuck is kept, too.
+        The messages that a stuck worker holds are kept, too.
         """
         self.stop()
         if self._missed:

@@ -1,4 +1,4 @@
-"""What the bus has brought, and waits in memory for a worker."""
+"""Messages from the bus that wait in memory for a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from datanommer.models.storing.batch import BATCH_BYTES
 
-# In the queue, it ends a worker, after all messages that came before it.
+# Put into the queue to end a worker, after all messages that came before.
 _END = object()
 
 
@@ -33,12 +33,12 @@ class Incoming:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        #: What moksha calls. Each is called for every message.
+        #: moksha calls each of these for every message.
         self.put = self._queue.put
         self.qsize = self._queue.qsize
 
     def take(self, most: int) -> Taken:
-        """Wait for a message, and take all that there is then, up to a batch of so many."""
+        """Wait for a message, then take all that are there, up to a batch of so many."""
         batch = [self._queue.get()]
         size = _size(batch[0])
         with contextlib.suppress(queue.Empty):
@@ -62,5 +62,5 @@ class Incoming:
 
 
 def _size(message: Any) -> int:
-    """The length of the body of a message; 0 for what has none that is text or bytes."""
+    """The length of the body of a message; 0 for an object without a `body`."""
     return len(getattr(message, "body", ""))

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 _MINUTE = 60.0
-_EXAMPLE_LENGTH = 200  # characters of a line that tells of others
+_EXAMPLE_LENGTH = 200  # characters of the example that stands for the lines left out
 
 
 class _Line(NamedTuple):
@@ -44,8 +44,8 @@ class QuietLog:
         Args:
             text: with the places of the arguments.
             arguments: what differs from line to line.
-            kind: of the line. Lines are equal if their `text` and `kind` are: so one cause does not
-                hide another one that is told with the same text.
+            kind: of the line. Lines are equal if their `text` and `kind` are, so one cause does not
+                hide another one with the same text.
         """
         self._write(_Line(logging.WARNING, text, kind), arguments)
 

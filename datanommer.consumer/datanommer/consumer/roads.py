@@ -1,4 +1,4 @@
-"""The roads: over ZeroMQ and STOMP, messages come to the hub."""
+"""The roads on which messages come to the hub: ZeroMQ and STOMP."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_stomp(consumer: Any, config: Mapping[str, Any], batch_size: int) -> list[
     """
     if not settings.uses_stomp(config):
         return []
-    # Not above: moksha's part for it needs distutils, which newer Pythons leave to setuptools.
+    # Imported here: moksha's STOMP code needs distutils, which newer Pythons leave to setuptools.
     try:
         from datanommer.consumer.stomp.extension import Extension
         from datanommer.consumer.stomp.settings import Settings

@@ -1,7 +1,7 @@
-"""What systemd is told about the hub, where it wants to know: sd_notify(3).
+"""What the hub tells systemd, if systemd wants to know: sd_notify(3).
 
-It ends a hub that does not say in time that it listens (``READY=1``), and one whose threads no
-longer move (no ``WATCHDOG=1``). A datagram is all of the protocol.
+systemd ends a hub that does not say in time that it listens (``READY=1``), and one whose threads no
+longer move (no ``WATCHDOG=1``). The protocol is no more than a datagram.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _MICROSECONDS = 1_000_000
 
 
 class ServiceManager:
-    """The one who has started this process, or nobody.
+    """The service manager that has started this process, if any.
 
     Args:
-        address: of the datagram socket to tell it by; an ``@`` at the beginning is an abstract one.
-        watchdog_seconds: within which it wants to hear each time that the hub moves.
+        address: of its datagram socket; an abstract one begins with ``@``.
+        watchdog_seconds: how long it waits each time to hear that the hub moves.
     """
 
     def __init__(self, address: str | None, watchdog_seconds: float | None) -> None:
@@ -35,7 +35,7 @@ class ServiceManager:
 
     @classmethod
     def taken_from(cls, environment: MutableMapping[str, str]) -> Self:
-        """The one that the environment names. Its variables are taken out.
+        """The service manager that the environment names, whose variables are taken out.
 
         Otherwise a child of this process, such as an embedded server, would speak for the hub.
         """
@@ -46,11 +46,11 @@ class ServiceManager:
         return cls(address, seconds)
 
     def tell_ready(self, status: str, still: Callable[[float], str | None]) -> None:
-        """The hub listens. From now on, it says as often as it is asked that it moves.
+        """Say that the hub listens, and from now on, as often as asked for, that it moves.
 
         Args:
             status: how it is, in words.
-            still: names what has not moved for so many seconds; None where all does.
+            still: names what has not moved for so many seconds; None if everything has.
         """
         self._tell("READY=1", f"STATUS={status}")
         if self._address and self._watchdog_seconds:
@@ -62,7 +62,7 @@ class ServiceManager:
             ).start()
 
     def tell_stopping(self, status: str) -> None:
-        """The hub ends, and takes the time that it needs for that.
+        """Say that the hub ends, and ask for the time that it needs for that.
 
         Args:
             status: what it still does, in words.

@@ -3,7 +3,7 @@
 With moksha alone, SIGTERM kills the hub, and the messages in its memory are lost. On current
 Python, SIGINT and SIGHUP do not end a hub on an idle bus; on a busy bus, it goes on receiving
 messages that it then loses. Here all three end the hub in order: it stops listening, keeps what it
-has received, in the database as far as that goes, and then the process ends.
+has received (in the database as far as time allows), and then the process ends.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class EndingConsumer(Protocol):
 def hold_signals() -> None:
     """Block signals until the handlers of `prepare` are set.
 
-    The hub receives messages from its subscription on. A signal would lose them now.
+    The hub receives messages once it has subscribed. Without the handlers, a signal loses them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
@@ -70,8 +70,8 @@ def prepare(consumer: EndingConsumer) -> None:
 
 def _handle_signals(consumer: EndingConsumer) -> None:
     def handle(signum: int, _: object) -> None:
-        # Here, because the reactor first reads all that has come, and in blocking mode stores it.
-        # If the bus sends faster than the hub reads, it never gets to `_stop`.
+        # Set the limits here: the reactor first reads all that has come, and in blocking mode
+        # stores it. If the bus sends faster than the hub reads, it never gets to `_stop`.
         _limit_storing(consumer)
         consumer.listen_until(time.monotonic() + LISTEN_SECONDS)
         # In the reactor, and not in the handler: it may be asleep, and this wakes it up.
@@ -92,7 +92,7 @@ def end(consumer: EndingConsumer, exit_code: int) -> None:
 
     Only the thread of the reactor may call this.
     """
-    # Nobody looks at a SystemExit that a callback of the reactor raises, and moksha ends with 0.
+    # The reactor ignores a SystemExit that a callback raises, and moksha would exit with 0.
     reactor.addSystemEventTrigger("after", "shutdown", _exit, exit_code)
     _limit_storing(consumer)
     _stop(consumer)
@@ -119,7 +119,7 @@ def _stop(consumer: EndingConsumer) -> None:
 
 
 def _finish(consumer: EndingConsumer) -> Deferred[None]:
-    """Begin to keep all that the consumer received. What is returned fires at the end of that."""
+    """Begin to keep all messages and leave the bus; the Deferred fires when both are done."""
     consumer.stop_listening()
     done: Deferred[Any] = Deferred()
     done.addCallback(_say_goodbye, consumer)

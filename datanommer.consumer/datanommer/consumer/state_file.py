@@ -1,4 +1,4 @@
-"""The file in which the hub says once a second how it is, for who may not look into the hub."""
+"""The file in which the hub reports its state once a second, for users without access to it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _COUNTS = (
 
 
 class StateFile:
-    """Writes how the hub is, in a thread of its own: a look at the spool may wait for a disk.
+    """Writes the state of the hub in a thread of its own: a look at the spool may wait for a disk.
 
-    The hub goes on as well where the file cannot be written; the log says so.
+    If the file cannot be written, the log says so and the hub goes on.
 
     Args:
         file: the file. Its folder is made where it is missing.
@@ -47,7 +47,7 @@ class StateFile:
         """Begin to write.
 
         Args:
-            counts: gives what changes of a `HubState`, and maybe more.
+            counts: returns the fields of a `HubState` that change, and maybe more.
         """
         self._counts = counts
         self._thread = threading.Thread(target=self._work, name="datanommer-state", daemon=True)

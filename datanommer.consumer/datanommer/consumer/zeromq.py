@@ -1,4 +1,4 @@
-"""Messages that come over ZeroMQ, those too that moksha cannot read."""
+"""Messages that come over ZeroMQ, including those that moksha cannot read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from datanommer.models.receiving.received import Received
 class ZeroMQ:
     """The sockets of a hub that listen to the bus.
 
-    moksha raises on what is no topic and body in UTF-8, and Twisted logs a traceback each time. So
-    what a socket brings is read here (source: moksha.hub.zeromq.zeromq, moksha.hub 1.5.17).
+    moksha raises on anything but a topic and a body in UTF-8, and Twisted logs a traceback each
+    time. So what a socket brings is read here (source: moksha.hub.zeromq.zeromq, moksha.hub
+    1.5.17).
 
     Args:
         hub: the hub of moksha; the consumer has subscribed.
         topics: what the consumer listens to.
-        keep: takes what is no message.
+        keep: takes what moksha cannot read.
 
     Attributes:
-        is_up: has fired. The sockets connect again and again by themselves, and nobody hears of it.
+        is_up: has fired from the start: the sockets reconnect by themselves, and tell nobody.
     """
 
     def __init__(self, hub: Any, topics: Iterable[str], keep: Callable[[Received], object]) -> None:

@@ -1,16 +1,17 @@
 """The consumer that `Callback` puts in the place of fedora-messaging's own.
 
-fedora-messaging reads a message before it asks a callback about it. What it cannot read ends its
-consumer, unacknowledged: the broker sends it again, and it ends the next one. Nor does it hand over
-more than one message at a time. So this consumer takes what waits as it came, has it stored in one
-transaction, and acknowledges it.
+fedora-messaging parses a message before it calls the callback. It drops what is not valid. On any
+other error its consumer ends, the broker sends the message again, and that ends the next consumer.
+Besides, the callback gets one message at a time. So this consumer takes all waiting messages
+unparsed, has them stored in one transaction, and acknowledges them.
 
-This is how it holds on to what has no public interface, in fedora-messaging 3.9 (the distribution
-asks for less than 4) and in pika:
+For that it relies on internals of fedora-messaging 3.9 (the distribution asks for less than 4) and
+of pika:
 
-- fedora_messaging.twisted.protocol makes consumers of what it has imported as ``Consumer``;
-- ``Consumer._read`` calls ``_read_one`` with the queue of pika again and again. It ends with what
-  that raises: ``Consumer._read_loop_errback`` begins anew where the connection goes on;
+- fedora_messaging.twisted.protocol makes its consumers from the class that it imported as
+  ``Consumer``;
+- ``Consumer._read`` calls ``_read_one`` with pika's queue in a loop. What that raises ends the
+  loop. ``Consumer._read_loop_errback`` begins a new one if only the channel was closed;
 - pika decodes properties with the class that ``pika.spec.props`` has for them.
 
 `install` makes sure that all of it is there.
@@ -37,7 +38,7 @@ from datanommer.models.storing.batch import BATCH_BYTES, MAX_BATCH
 
 log = logging.getLogger(__name__)
 
-# How often the end of the consumer is looked for while nothing comes, as in fedora-messaging.
+# How often to check whether the consumer is to end while nothing comes, as in fedora-messaging.
 _LOOK_SECONDS = 1
 
 
@@ -63,11 +64,11 @@ class BatchCallback(ABC):
 
 
 class Properties(spec.BasicProperties):  # type: ignore[misc]  # pika has no types
-    """Properties that end no connection: pika raises on some that a broker lets pass.
+    """Properties that cannot end the connection: pika raises on some that a broker lets pass.
 
     Attributes:
         fault: why they could not be read, if so.
-        encoded: the bytes that they are, if so.
+        encoded: their bytes, if so.
     """
 
     fault: str | None = None
@@ -82,9 +83,9 @@ class Properties(spec.BasicProperties):  # type: ignore[misc]  # pika has no typ
 
 
 class BatchConsumer(Consumer):
-    """Hands over all messages that wait at a time, and acknowledges them once they are stored.
+    """Hands over all waiting messages at once, and acknowledges them when they are stored.
 
-    With another callback than a `BatchCallback` it is the consumer of fedora-messaging.
+    With any callback but a `BatchCallback`, it behaves like fedora-messaging's own consumer.
     """
 
     @defer.inlineCallbacks
@@ -102,8 +103,8 @@ class BatchConsumer(Consumer):
     ) -> Generator[Any, Any, None]:
         """Have messages stored, and tell the broker what became of them.
 
-        They are all that the channel has delivered up to the last of them and that is not settled:
-        so one answer about the last is about all of them.
+        Nothing that the channel delivered before them is still unsettled. So one answer with the
+        last delivery tag settles all of them.
         """
         channel, last = messages[-1].channel, messages[-1].method.delivery_tag
         self.stats.received += len(messages)
@@ -124,7 +125,7 @@ class BatchConsumer(Consumer):
             channel.basic_nack(last, multiple=True, requeue=True)
             raise
         else:
-            # Without a connection the next one has its own loop already, or will have.
+            # If the connection is lost, nothing is left to do: the next one has a loop of its own.
             if _has_connection(channel):
                 channel.basic_ack(last, multiple=True)
                 self.stats.processed += len(messages)
@@ -133,12 +134,12 @@ class BatchConsumer(Consumer):
 
 @defer.inlineCallbacks
 def _take(queue_object: ClosableDeferredQueue) -> Generator[Any, Any, list[ReceivedMessage]]:
-    """All messages that wait, up to a batch; after a second, none."""
+    """All waiting messages, up to a batch; none if nothing comes within a second."""
     try:
         first = yield queue_object.get().addTimeout(_LOOK_SECONDS, reactor)
     except (defer.TimeoutError, defer.CancelledError):
         return []
-    # What came with the first in one piece enters the queue before the reactor's next turn.
+    # What arrived together with the first is in the queue by the reactor's next turn.
     yield task.deferLater(reactor, 0)
     taken = [first]
     size = len(first.body)
@@ -149,7 +150,7 @@ def _take(queue_object: ClosableDeferredQueue) -> Generator[Any, Any, list[Recei
 
 
 def delivery(topic: str | bytes, properties: spec.BasicProperties, body: bytes) -> Delivery:
-    """A message with the properties that it has, of all those that pika knows."""
+    """A message with those of pika's properties that it has."""
     told = {name: value for name, value in vars(properties).items() if value is not None}
     return Delivery(topic, told, body, fault=told.pop("fault", None))
 
@@ -160,7 +161,7 @@ def _has_connection(channel: Any) -> bool:
 
 
 def install() -> None:
-    """Let fedora-messaging make a `BatchConsumer` of each consumer, for all of this process.
+    """Make fedora-messaging create a `BatchConsumer` for each consumer, in this whole process.
 
     Raises:
         DatanommerError: this fedora-messaging or pika has no place for it.

@@ -1,9 +1,9 @@
 """The callback that ``fedora-messaging consume`` runs.
 
-It puts a consumer of its own in the place of fedora-messaging's (`batch_consumer`). That hands over
-all messages which wait, in a thread, and acknowledges them when they are committed. Until then they
-belong to the broker, which sends them again if the connection ends. While the database is away, the
-thread waits, and so do the messages in their queue.
+It replaces fedora-messaging's consumer with its own (`batch_consumer`). That one hands over all
+waiting messages in a thread, and acknowledges them when they are committed. Until then the broker
+keeps them, and sends them again if the connection ends. While the database is away, the thread
+waits, and the messages wait in their queue.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _ROAD = "amqp"  # in the metrics
 
-# For one try. Only the end of the consumer waits for it. Where that is too little, the next try has
+# For one try. Only the end of the consumer waits for it. If that is too short, the next try gets
 # twice as long.
 _STORE_SECONDS = 30.0
 _LONGEST_SECONDS = 300.0
@@ -98,7 +98,7 @@ class Callback(BatchCallback):
             is_wanted: whether the broker still counts on this call, and does not send them again.
 
         Raises:
-            Nack: the consumer ends, or they are wanted no more.
+            Nack: the consumer ends, or they are no longer wanted.
         """
         moments = [time.time()] * len(deliveries)
         self._reporter.add("received", _ROAD, len(deliveries))
@@ -113,7 +113,7 @@ class Callback(BatchCallback):
     def _try_to_store(
         self, batch: Batch, moments: Sequence[float], seconds: float
     ) -> Exception | None:
-        """Store a batch within some seconds; what failed, if anything did."""
+        """Store a batch within some seconds; returns the error if that failed."""
         deadline = Deadline(seconds)
         had_to_look = self._must_look
         try:

@@ -1,9 +1,9 @@
 """What the hub missed while it was down, fetched from a datagrepper.
 
-fedmsg does that too, once: an error page ends it with a traceback, and the time of which messages
-are missing is forgotten with the next message. So here datanommer does it itself, with the same
-keys of the configuration. A gap is kept in mind until all its messages are stored, in the spool or
-rejected. To fetch a message twice does no harm: it is a duplicate.
+fedmsg does that too, but tries only once: an error page ends it with a traceback, and the next
+message overwrites the time when the gap began. So datanommer does it itself, with the same keys of
+the configuration. It remembers a gap until all its messages are stored, in the spool or rejected.
+Fetching a message twice does no harm: it counts as a duplicate.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from datanommer.models.receiving.received import Received
 
 log = logging.getLogger("fedmsg.consumers.datanommer.backlog")
 
-#: What is sent after the start of the hub may still be missed for so long: it connects. It also
-#: takes a moment until the other archive has it.
+#: How long after its start the hub may still miss messages, because it is connecting. The other
+#: archive also needs a moment until it has them.
 SETTLING_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -44,7 +44,7 @@ class Backlog:
         datagrepper: where it is fetched from.
         status: what the hub has handled, and the gaps.
         topics: those that the hub listens to. A ``*`` at the end stands for anything.
-        keep: stores messages, or puts them into the spool, and tells each of it.
+        keep: stores messages or puts them into the spool, and settles each.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Backlog:
             self._log.warning("The status file is not written: %s.", explain(error, log))
 
     def close(self) -> None:
-        """Fetch no more; waits for the page that is being stored, and not for datagrepper."""
+        """Stop fetching; waits for the page that is being stored, but not for datagrepper."""
         self._stopping.set()
         # A page that is stuck is fetched again after the next start.
         if self._keeping.acquire(timeout=_PAGE_SECONDS):
@@ -183,7 +183,7 @@ def configured(
         keep: likewise.
 
     Raises:
-        ConfigurationError: the folder or the URL is none.
+        ConfigurationError: the folder or the URL cannot be used.
     """
     folder, url = config.get(STATUS_DIRECTORY_KEY), config.get(DATAGREPPER_URL_KEY)
     if not folder or not url:
@@ -201,10 +201,10 @@ def configured(
 
 @contextlib.contextmanager
 def withheld(config: MutableMapping[str, Any]) -> Iterator[None]:
-    """Leave the keys of the backlog out of the configuration meanwhile.
+    """Take the keys of the backlog out of the configuration for a while.
 
-    fedmsg's part for it, which reads them when a consumer is made, logs the URL with its password
-    and raises on a damaged status file. Other consumers of the hub still find them.
+    fedmsg's own backlog code reads them when a consumer is made. It logs the URL with its password
+    and raises on a damaged status file. Afterwards, other consumers of the hub find them again.
     """
     keys = (STATUS_DIRECTORY_KEY, DATAGREPPER_URL_KEY)
     values = {key: config.pop(key) for key in keys if key in config}

@@ -46,7 +46,7 @@ class Datagrepper:
         url: of its messages, such as ``https://apps.example.com/datagrepper/raw``.
 
     Raises:
-        ConfigurationError: it is no URL of HTTP.
+        ConfigurationError: it is not an HTTP URL.
     """
 
     def __init__(self, url: Any) -> None:
@@ -65,7 +65,7 @@ class Datagrepper:
             number: of the page, from 1.
 
         Raises:
-            DatagrepperError: it did not answer, or with something else.
+            DatagrepperError: it did not answer, or its answer is not a page of messages.
         """
         range_of_page: dict[str, int | str] = {
             "start": start,
@@ -106,7 +106,7 @@ def _without_secrets(url: Any) -> str:
     """The URL without a password, which may be before the host or in the query."""
     try:
         parts = urlsplit(url)
-        # Raises where there is no such port.
+        # Raises if there can be no such port.
         port = "" if parts.port is None else f":{parts.port}"
         if parts.scheme in ("http", "https") and parts.hostname:
             return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
@@ -119,7 +119,7 @@ def _without_secrets(url: Any) -> str:
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Why a request failed, in words that have no part of the URL in them."""
+    """Why a request failed, without quoting any part of the URL."""
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection within {_CONNECT_SECONDS:.0f} seconds"
     if isinstance(error, requests.Timeout):

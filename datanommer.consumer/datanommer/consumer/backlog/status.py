@@ -1,8 +1,8 @@
 """What the hub has handled, and what it missed while it was down, in two files.
 
-The *status file* is fedmsg's, in its place and its form, without the contents of messages. Beside
-it is the file of gaps: from when to when the hub was down, as far as that is not fetched yet. The
-status file says when the hub was last up, and goes on with the next message; so its gap is on the
+The *status file* is fedmsg's: same place and same format, but without the contents of messages.
+Beside it is the file of gaps: from when to when the hub was down, until that is fetched. The status
+file says when the hub was last up, and the next message overwrites that. So the gap is written to
 disk before.
 """
 
@@ -23,7 +23,7 @@ from datanommer.models.disk import synchronise
 from datanommer.models.envelopes import fields
 from datanommer.models.errors import NotStorable
 
-# By how much a gap begins earlier: messages overtake each other, and the clocks of hosts differ.
+# How much earlier a gap begins, because messages overtake each other and hosts' clocks differ.
 _OVERLAP_SECONDS = 10
 _DAMAGE = (AttributeError, KeyError, TypeError, ValueError, RecursionError, NotStorable)
 
@@ -43,7 +43,7 @@ class Status:
 
     Args:
         file: the status file. It need not exist, nor its folder.
-        log: hears what cannot be read or written. Nothing is raised.
+        log: gets a line for what cannot be read or written. Nothing is raised.
     """
 
     def __init__(self, file: Path, log: logging.Logger) -> None:
@@ -57,7 +57,7 @@ class Status:
         """The gaps that are still to be fetched, the oldest first; they are on the disk.
 
         Args:
-            until: epoch seconds. The last gap begins with what the status file tells, and ends
+            until: epoch seconds. The last gap begins at the time in the status file, and ends
                 here.
         """
         self._gaps = self._read_gaps()
@@ -69,7 +69,7 @@ class Status:
         return list(self._gaps)
 
     def forget(self, gap: Gap) -> None:
-        """A gap was fetched, and all of it is kept."""
+        """Drop a gap whose messages were all fetched and kept."""
         self._gaps.remove(gap)
         self._write_gaps()
 
@@ -140,7 +140,7 @@ class Status:
         self._write(self._file_of_gaps, self._gaps, durable=True)
 
     def _write(self, file: Path, content: Any, *, durable: bool = False) -> None:
-        # Whoever reads the file, even after a kill -9, finds what was there before, or this.
+        # A reader finds either the old content or the new, even after a kill -9.
         new = file.with_name(f"{file.name}.new")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ class Status:
 
 
 def _time_of(status: bytes) -> float:
-    """When the message of a status file was sent; it may be one of fedmsg."""
+    """When the message in a status file was sent; fedmsg may have written the file."""
     body = json.loads(status)["message"]["body"]
     if isinstance(body, str):
         body = json.loads(body)

@@ -1,1 +1,1 @@
-"""What becomes of a batch: into the database, or onto the disk until that takes it."""
+"""Where a batch goes: into the database, or onto the disk until the database takes it."""

@@ -16,7 +16,7 @@ class Deadlines:
 
     Attributes:
         stopping: set when the work was cut short. Nobody should begin any more.
-        movements: of the threads that work. To wait for the database within a deadline is to move.
+        movements: of the threads that work. Waiting within a deadline counts as moving.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Which threads move, so that one that is stuck is seen from outside.
+"""Which threads move, so that others can see one that is stuck.
 
-A thread that works says now and then that it moves. A thread that rests says nothing: it waits for
-work, or for the end of a pause. So a thread is still that works and has said nothing for long.
+A working thread reports now and then that it moves. A resting thread reports nothing: it waits for
+work, or for the end of a pause. A thread is still if it works and has not reported for long.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Each = TypeVar("_Each")
 
 
 class Movements:
-    """What the threads of a hub say of themselves; all of them share one."""
+    """The reports of all threads of a hub, which share one."""
 
     def __init__(self) -> None:
         # For each thread that works, the moment of `time.monotonic` up to which it may be silent.
@@ -29,10 +29,10 @@ class Movements:
         self._held: dict[threading.Thread, Sequence[Received]] = {}
 
     def note(self, seconds: float = 0.0) -> None:
-        """This thread moves.
+        """Report that this thread moves.
 
         Args:
-            seconds: that its next step may take by a deadline of its own.
+            seconds: how long its next step may take, by a deadline of its own.
         """
         self._moments[threading.current_thread()] = time.monotonic() + seconds
 
@@ -56,14 +56,14 @@ class Movements:
             del self._held[thread]
 
     def each(self, items: Iterable[_Each]) -> Iterator[_Each]:
-        """The same items. This thread moves with each that is taken."""
+        """The same items; with each that is taken, this thread reports that it moves."""
         thread, moments = threading.current_thread(), self._moments
         for item in items:
             moments[thread] = time.monotonic()
             yield item
 
     def live(self, work: Callable[..., None], *arguments: object) -> None:
-        """Do what this thread is for. If that ends with an error, it is still for ever."""
+        """Do the work of this thread; after an error, the thread counts as still for ever."""
         try:
             work(*arguments)
         except BaseException:
@@ -71,16 +71,16 @@ class Movements:
             raise
 
     def still(self, seconds: float) -> list[threading.Thread]:
-        """The threads that have said nothing for longer than so many seconds."""
+        """The threads that have not reported for longer than so many seconds."""
         before = time.monotonic() - seconds
         return [thread for thread, moment in list(self._moments.items()) if moment < before]
 
     def a_holder_is_still(self, seconds: float) -> bool:
-        """Whether a thread that holds messages has said nothing for longer than so many seconds."""
+        """Whether a thread that holds messages has not reported for longer than so many seconds."""
         return any(thread in self._held for thread in self.still(seconds))
 
     def held(self) -> list[Received]:
-        """The messages that only a thread has, and neither the queue nor the spool."""
+        """The messages that a thread holds, and that are in neither the queue nor the spool."""
         return [each for received in list(self._held.values()) for each in received]
 
 

@@ -1,4 +1,4 @@
-"""The use of the replay: what was stored lately is stored again when another server takes over."""
+"""When another server takes over the database, what was stored lately is stored again."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Replayer:
         with self._deadlines.within(_LOOK_SECONDS) as deadline:
             current = timeline.current(self._engine, deadline)
         if current != (noted := replay.timeline()):
-            # Connections to the server before would keep messages from this one.
+            # Connections that still lead to the old server would keep messages from the new one.
             self._engine.dispose()
             if noted:
                 self._store_again(replay, noted, current)

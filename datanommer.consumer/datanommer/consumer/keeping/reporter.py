@@ -45,7 +45,7 @@ class Reporter:
 
     @property
     def unreadable(self) -> int:
-        """How many messages could not be read any more where they waited."""
+        """How many messages in the spool could no longer be read."""
         return self._counts["lost", SPOOL]
 
     def add(self, fate: str, road: str, number: int) -> None:
@@ -79,7 +79,7 @@ class Reporter:
     def add_loss(self, loss: Loss) -> None:
         """Count and log messages that can no longer be read."""
         self.add("lost", SPOOL, loss.missing)
-        self._log.critical("%s", loss, kind=loss)  # each has to be told
+        self._log.critical("%s", loss, kind=loss)  # each has to be logged
 
     def close(self) -> None:
         """Log how many lines were left out."""

@@ -1,4 +1,4 @@
-"""Messages that take long to store: they go in by themselves, and hold up nobody behind them."""
+"""Messages that take long to store: each is stored alone, and holds up no others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datanommer.models.spooling.spool import Spool
 
 log = logging.getLogger("fedmsg.consumers.datanommer.slow_lane")
 
-# For a message. Where that is too little, it gets twice as much next time.
+# For a message. If that is too short, it gets twice as long next time.
 _FIRST_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
 _END_SECONDS = 4.0  # for the end of the thread; connecting takes 3 at most
@@ -43,7 +43,7 @@ class SlowLane:
         self._movements = deadlines.movements
         self._log = QuietLog(log, per_minute=1)
         self._has_work = threading.Event()
-        if Spool.exists(spool.folder):  # since a hub before this one
+        if Spool.exists(spool.folder):  # left by an earlier hub
             self._has_work.set()
         self._seconds = _FIRST_SECONDS
         self._thread = threading.Thread(
@@ -61,7 +61,7 @@ class SlowLane:
         return self._spool.waiting().messages
 
     def take_over(self, spool: Spool, error: TookTooLong) -> None:
-        """Take the message over that has waited longest in another spool.
+        """Take over the message that has waited longest in another spool.
 
         Args:
             spool: the other one.
@@ -93,14 +93,14 @@ class SlowLane:
     def _work(self) -> None:
         backoff = Backoff()
         while not self._stopping.is_set() and self._has_work.wait() and not self._stopping.is_set():
-            # First, or what is taken over meanwhile would wait.
+            # First, or a message that is taken over meanwhile would have to wait.
             self._has_work.clear()
             with self._movements.working():
                 pause = self._store_waiting(backoff)
             self._stopping.wait(pause)
 
     def _store_waiting(self, backoff: Backoff) -> float:
-        """Store what waits, as far as that goes; how long to pause then, in seconds."""
+        """Store as much of what waits as possible; how long to pause then, in seconds."""
         try:
             while self._store_oldest(self._seconds):
                 backoff.reset()

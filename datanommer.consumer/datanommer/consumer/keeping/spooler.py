@@ -34,7 +34,7 @@ from datanommer.models.spooling.spool import Spool
 log = logging.getLogger("fedmsg.consumers.datanommer.spooler")
 
 _UNREADY_SECONDS = 2.0  # between two looks whether the database is upgraded, or promoted
-# For a batch out of the spool. A message that takes longer alone goes where it has more time.
+# For a batch from the spool. A single message that takes longer goes into the slow lane.
 _STORE_SECONDS = 10.0
 _END_SECONDS = 4.0  # for the end of the drainer; connecting takes 3 at most
 
@@ -76,13 +76,13 @@ class Spooler:
         self._stopping = deadlines.stopping
         self._movements = deadlines.movements
         self._log = QuietLog(log, per_minute=1)
-        self._lock = threading.Lock()  # of the change of `_is_active`, and of what is put
+        self._lock = threading.Lock()  # held to change `_is_active`, and to put messages
         self._slow_lane = SlowLane(spool.slow, committer, reporter, deadlines)
         self._waiting = 0
         has_messages = self._has_messages()
         self._is_active = has_messages or not is_ready
         self._has_work = threading.Event()
-        # Whether messages were not taken, and nobody has told that they are again.
+        # Whether the log has yet to say that the database takes messages again.
         self._is_outage = self._is_active
         # Since it became active: whether it has stored any, and how many were unreadable before.
         self._has_stored = False
@@ -105,7 +105,7 @@ class Spooler:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait in the spool, or did when that could be read last."""
+        """How many messages wait in the spool, or waited when it could last be read."""
         with contextlib.suppress(DatanommerError):
             self._waiting = self._spool.waiting().messages + self._slow_lane.waiting
         return self._waiting
@@ -120,7 +120,7 @@ class Spooler:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _has_messages(self) -> bool:
-        """Whether messages wait at the start; a spool that cannot be used is told."""
+        """Whether messages wait at the start; logs if the spool cannot be used."""
         try:
             self._spool.require_room()
         except SpoolFull as error:
@@ -152,7 +152,7 @@ class Spooler:
         self._has_work.set()
 
     def end_outage(self) -> None:
-        """Say that messages go into the database again, if they did not."""
+        """Log that messages go into the database again, if they did not before."""
         if not self._is_outage:
             return
         with self._lock:
@@ -199,14 +199,14 @@ class Spooler:
 
     def _drain(self) -> None:
         backoff = Backoff()
-        # Before and after the wait: the drainer may clear again the event that ends its wait.
+        # Check before the wait, too: the drainer may have cleared the event that `close` set.
         while not self._stopping.is_set() and self._has_work.wait() and not self._stopping.is_set():
             with self._movements.working():
                 pause = self._store_waiting(backoff)
             self._stopping.wait(pause)
 
     def _store_waiting(self, backoff: Backoff) -> float:
-        """Store what waits, as far as that goes; how long to pause then, in seconds."""
+        """Store as much of what waits as possible; how long to pause then, in seconds."""
         try:
             while self._store_oldest(self._limit):
                 backoff.reset()
@@ -249,13 +249,13 @@ class Spooler:
                 return
             self._is_active = False
             self._has_work.clear()
-            # Where the spool took nothing either, the database need not be back.
+            # If the spool took nothing either, nothing was stored: the database may still be away.
             if not self._has_stored:
                 return
             stored = self._what_is_stored()
             self._is_outage = self._has_stored = False
             self._unreadable = self._reporter.unreadable
-        # A database that comes and goes all the time fills no log.
+        # Into the quiet log, which a database that keeps coming and going does not fill.
         self._log.warning("Messages go into the database again; %s.", stored)
 
     def _what_is_stored(self) -> str:

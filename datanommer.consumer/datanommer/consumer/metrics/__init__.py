@@ -1,1 +1,1 @@
-"""How it is with a consumer, for Prometheus: what is counted anyway, served over HTTP."""
+"""The state of a consumer for Prometheus: what it counts anyway, served over HTTP."""

@@ -29,7 +29,7 @@ def configured(
     address = Address.configured(config, key)
     if address is None:
         return None
-    # Not above: who wants no metrics need not have the library.
+    # Imported here: without metrics, nobody needs the library.
     try:
         from datanommer.consumer.metrics.metrics import Metrics
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What a consumer tells when somebody looks."""
+"""The figures that a consumer gives to Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values are distributed, in buckets, as Prometheus wants to know it."""
+"""A histogram for Prometheus that takes a batch of values at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Histogram:
         self._text = text
         self._bounds = bounds
         self._lock = threading.Lock()
-        # How many values are at most each bound; then how many there are.
+        # For each bound, how many values are at most that; at the end, how many there are.
         self._counts = {road: [0] * (len(bounds) + 1) for road in roads}
         self._sums = dict.fromkeys(self._counts, 0.0)
 

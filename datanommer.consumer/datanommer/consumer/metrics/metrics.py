@@ -1,8 +1,7 @@
 """The metrics of a consumer. Their names and meanings: docs/watching.rst.
 
-Nothing is counted for them but how large batches are and how long they take. All else is asked for
-when somebody looks. No name is one that ``datanommer-status`` gives out: the same Prometheus may
-read both.
+Only the sizes and delays of batches are counted for this alone. All else is read at each scrape.
+No name is one of ``datanommer-status``, because the same Prometheus may read both.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Metrics:
 
     Args:
         address: where to serve them.
-        roads: how messages may come. They are shown before one has come.
+        roads: how messages may come. Each is shown even before a message has come.
         log: gets a line where they cannot be served.
     """
 
@@ -72,7 +71,7 @@ class Metrics:
         )
 
     def committed(self, road: str, moments: Iterable[float]) -> None:
-        """Hear of a batch that is in the database.
+        """Count a batch that is in the database.
 
         Args:
             road: how its messages came.

@@ -1,6 +1,6 @@
 """The server that Prometheus asks.
 
-That of prometheus_client prints a traceback into the log if a client hangs up.
+The one in prometheus_client prints a traceback into the log if a client hangs up.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ log = logging.getLogger("fedmsg.consumers.datanommer.metrics")
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # seconds; who connects and asks nothing takes a thread
+    timeout = 10  # seconds; an idle connection takes up a thread
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name in Python
-        """Say nothing of requests: they come every few seconds."""
+        """Log no requests: they come every few seconds."""
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -34,7 +34,7 @@ class Server(ThreadingMixIn, WSGIServer):
         registry: what to hand out.
 
     Raises:
-        OSError: the address is in use, or there is none of that name here.
+        OSError: the address is in use, or this host does not have it.
     """
 
     daemon_threads = True
@@ -53,5 +53,5 @@ class Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Somebody has hung up, which is nobody's fault; Python would print a traceback."""
+        """Log no error if a client hangs up; Python would print a traceback."""
         log.debug("A request of %s was broken off.", client_address)

@@ -27,7 +27,7 @@ _SHOWN_CHARACTERS = 300
 
 
 class Owner(Protocol):
-    """Hears of a connection what happens."""
+    """Hears what happens on a connection."""
 
     def subscribed(self, connection: Connection) -> None:
         """The broker has taken all subscriptions."""
@@ -98,8 +98,8 @@ class Connection(protocol.Protocol):
             self._complain(f"no STOMP: {error}")
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802
-        """Stop what goes on by the clock."""
-        # With TLS, nobody else hears what was wrong with it.
+        """Stop all timers."""
+        # What is wrong with TLS is said here and nowhere else.
         self.why_lost = self.why_lost or reason.getErrorMessage()
         self._is_connected = False
         self._end_handshake()
@@ -156,7 +156,7 @@ class Connection(protocol.Protocol):
             self._owner.subscribed(self)
 
     def _begin_heart_beats(self, offered: str) -> None:
-        """Begin what both sides have agreed on: the longer of two intervals, and 0 is never."""
+        """Begin the heart-beats that both sides agree on: the longer interval, none if one is 0."""
         sends, wants = (
             int(part) if part.isdecimal() else 0 for part in f"{offered},0".split(",")[:2]
         )
@@ -211,7 +211,7 @@ class Connection(protocol.Protocol):
 
     def frame(self, command: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
         """The bytes of a frame, with the escapes that both sides know."""
-        # The server may be older than escapes until it has answered to CONNECT.
+        # Until the broker has answered to CONNECT, it may be too old to know escapes.
         escapes = self._settings.unescapes and command != "CONNECT"
         return encode(self._reader.version if escapes else None, command, headers, body)
 
@@ -250,7 +250,7 @@ class Connection(protocol.Protocol):
 
 
 def _reason(error: Frame) -> str:
-    """What an ERROR says, on one line; brokers add tracebacks of theirs."""
+    """What an ERROR says, on one line; brokers add their tracebacks."""
     first_line = error.body.decode("utf-8", "replace").strip().partition("\n")[0].strip()
     told = [error.headers.get("message", "").strip(), first_line]
     return (

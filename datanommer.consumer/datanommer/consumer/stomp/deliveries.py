@@ -28,7 +28,7 @@ class StompDelivery:
     """One message that is under way; any thread may say what became of it.
 
     Args:
-        deliveries: what it is one of.
+        deliveries: all that are under way.
         connection: that brought it. No other can acknowledge it.
         frame: its frame.
     """
@@ -73,7 +73,7 @@ class Deliveries:
         self._is_scheduled = False
 
     def begin(self, connection: Answerable, frame: Frame) -> StompDelivery:
-        """A message has come."""
+        """Take in a message that has come."""
         delivery = StompDelivery(self, connection, frame)
         self._number += 1
         self._bytes += delivery.size
@@ -94,7 +94,7 @@ class Deliveries:
             delivery: the message.
             command: ACK or NACK.
         """
-        # First the message and then the look: `_answer` does it the other way round.
+        # Append first, then check the flag: `_answer` goes the other way round, so none is missed.
         self._settled.append((delivery, command))
         if not self._is_scheduled:
             self._is_scheduled = True

@@ -1,4 +1,4 @@
-"""moksha's road to a STOMP broker, taken over: connections in turn, and who gets each message."""
+"""Takes over moksha's road to STOMP brokers: connects to them in turn, and hands out messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GOODBYE_SECONDS = 2.0
 
 
 class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
-    """Stands in the hub for moksha's own extension, and is moksha's object with another class.
+    """Replaces moksha's own extension: it is moksha's object with another class.
 
     moksha begins to connect before any consumer is made, so its object cannot be replaced.
 
@@ -74,7 +74,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         self._deliveries = Deliveries(settings.prefetch, self._read_on)
         self._log = QuietLog(log, per_minute=1)
         self._subscribed_at: float | None = None
-        #: What each broker has answered that takes no subscription, by its place in `addresses`.
+        #: The errors of brokers that took no subscription, by their places in `addresses`.
         self._complaints: dict[int, str] = {}
         self._complaints_since: float | None = None
         self._is_stopping = False
@@ -182,7 +182,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
     def _name(self) -> str:
         return ":".join(self._address)
 
-    # What a connection tells.
+    # What a connection calls.
 
     def subscribed(self, connection: Connection) -> None:
         """The broker has taken all subscriptions."""
@@ -266,7 +266,7 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
 
 
 def _fire(deferred: Deferred[None]) -> None:
-    """Let it fire, unless it has."""
+    """Fire a Deferred, unless it has fired already."""
     if not deferred.called:
         deferred.callback(None)
 

@@ -1,7 +1,7 @@
 """Frames of STOMP 1.1 and 1.2, out of bytes and into bytes.
 
-Of the libraries for STOMP, none reads frames apart from a client of its own and gives back every
-header as it was sent. (Source: https://stomp.github.io/stomp-specification-1.2.html)
+No STOMP library both reads frames without its own client and gives back every header as it was
+sent. (Source: https://stomp.github.io/stomp-specification-1.2.html)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Frame:
 
     Attributes:
         command: such as MESSAGE.
-        headers: unescaped; of a header that is repeated, the first.
+        headers: unescaped; if one is repeated, the first counts.
         body: the bytes that were sent.
     """
 
@@ -78,7 +78,7 @@ class FrameReader:
         self._start = 0  # of the next frame
         self._searched = 0  # up to where nothing was found
         self._frame: Frame | None = None  # whose body has not come yet
-        self._length: int | None = None  # of that body, if it was told
+        self._length: int | None = None  # of that body, if a header says so
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that are whole with these bytes.
@@ -111,7 +111,7 @@ class FrameReader:
         self._skip_heart_beats()
         found = _END_OF_HEAD.search(self._buffer, self._searched)
         if not found:
-            # The end may be half there: "\r\n\r" is.
+            # A part of the end may be there already, such as "\r\n\r".
             self._searched = max(self._start, len(self._buffer) - 3)
             self._require_head()
             return None
@@ -140,7 +140,7 @@ class FrameReader:
         escapes = VERSIONS[self.version]
         headers: dict[str, str] = {}
         for line in lines:
-            # Bytes that are no UTF-8 are kept, as Python keeps them in the name of a file.
+            # Bytes that are not UTF-8 become surrogates, as in Python's file names.
             text = line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
             name, _, value = text.partition(":")
             if unescapes and "\\" in text:
