@@ -1,6 +1,6 @@
 """A message as another archive gives it: the columns of its table, and not what was sent.
 
-So does a datagrepper, the HTTP interface of an archive, and so does a table written as CSV.
+That is how a datagrepper (the HTTP interface of an archive) and a table written as CSV give it.
 `restored` undoes that, as far as the columns tell; docs/what-is-stored.rst says what stays
 different.
 """
@@ -19,7 +19,7 @@ _OPTIONAL_KEYS = ("certificate", "crypto", "headers", "signature", "username")
 # What an archive adds (source: fedmsg.crypto.utils, fedmsg 1.1.7; datagrepper 1.1.0; `as_dict`).
 _MARKS = ("source_name", "source_version")
 _NAMES = ("users", "packages", "agent")
-# What the newer line has for `username`. Of what came over AMQP, it is who did it.
+# The newer line's key for `username`. For a message from AMQP, it names who did it.
 _AGENT = "agent_name"
 _ADDED_KEYS = (*_MARKS, *_NAMES, _AGENT, "category", "id")
 
@@ -40,11 +40,11 @@ def to_record(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restored(message: dict[str, Any]) -> dict[str, Any]:
-    """The body of a message as it was sent, as far as what an archive gives for it tells.
+    """The body of a message as it was sent, as far as the columns of an archive tell.
 
     Args:
-        message: its columns by their names. What lacks those that an archive adds is returned as
-            it is.
+        message: its columns by their names. One without those that an archive adds is returned
+            as it is.
     """
     if any(mark not in message for mark in _MARKS):
         return message
@@ -71,7 +71,7 @@ def _restore_amqp(body: dict[str, Any]) -> None:
     """Undo what is of AMQP alone: there, an id has no year, and nobody counts messages."""
     if body.get("i") == 0:
         del body["i"]
-        # Who did what the message tells. Only fedmsg, and a bridge from it, sends such a key.
+        # This holds the agent. Only fedmsg, and a bridge from it, sends such a key.
         body["username"] = None
     if isinstance(body.get("msg_id"), str):
         with contextlib.suppress(NotStorable):

@@ -1,7 +1,7 @@
 """Whom and what a message concerns, and who did what it tells.
 
-Three know it: the processors of `fedmsg.meta`, the schema class of the sender, and the headers that
-fedora-messaging writes for users and packages. What they know is joined.
+Three sources know it: the processors of `fedmsg.meta`, the schema class of the sender, and the
+headers that fedora-messaging writes for users and packages. What they know is joined.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _NOBODY = Concerned(None, None, None)
 def find(body: Mapping[str, Any]) -> Concerned:
     """Whom a message concerns.
 
-    Whatever a processor or a schema class does, the message does not suffer. One that raises finds
-    nothing, and names that cannot be stored are left out.
+    A faulty processor or schema class does the message no harm. One that raises finds nothing, and
+    names that cannot be stored are left out.
 
     Args:
         body: the body of the message, with `topic` and `msg`.
@@ -72,7 +72,7 @@ def find_agent(body: Mapping[str, Any]) -> str | None:
 
 
 def tell(row: Row, body: Mapping[str, Any]) -> None:
-    """Let a row have the users, the packages and the agent of its message.
+    """Set the users, the packages and the agent of a row.
 
     Args:
         row: of the message.
@@ -127,7 +127,7 @@ def _agent(
 ) -> str | None:
     """The agent that the schema class knows, or else the processor.
 
-    Of several users of a processor, it is the one that the message itself names.
+    If the processor knows several users, it is the one that the message itself names.
     `fedmsg.meta.msg2agent` takes any of them.
     """
     if message is not None:

@@ -1,8 +1,8 @@
 """A message as AMQP delivers it, read: a row, or a reject with the bytes that came.
 
 fedora-messaging's own reader (fedora_messaging.message.get_message, 3.9) raises on much that a
-broker delivers, and refuses what is not as its schema says. An archive keeps what was sent: here,
-what is JSON is stored whatever its schema, and all else is rejected.
+broker delivers, and refuses what does not match its schema. An archive keeps what was sent: here,
+JSON is stored whatever its schema says, and all else is rejected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datanommer.models.preparing.preparation import Item
 
 log = logging.getLogger(__name__)
 
-# Of a message that names none, as in fedora-messaging.
+# The encoding of a message that names none, as in fedora-messaging.
 _UTF_8 = "utf-8"
 # Python's text encodings for host names: some take hours for a body of megabytes.
 _NO_CHARSETS = {"idna", "punycode"}
@@ -50,9 +50,9 @@ class Delivery:
 def prepare(delivery: Delivery) -> Item:
     """The row or the reject of a delivery; nothing is raised.
 
-    A message that can be read is the same as the line that ``fedora-messaging record`` would
-    write. The raw of one that cannot is a line of JSON with the topic and the properties, and after
-    its newline the body, byte for byte.
+    A message that can be read is stored like the line that ``fedora-messaging record`` would write.
+    The `raw` of one that cannot is a line of JSON with the topic and the properties, followed by
+    the body, byte for byte.
     """
     try:
         return fedora_messaging.prepare(_line(delivery))
@@ -115,7 +115,7 @@ def _headers(headers: Any) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    """A value as JSON has it. AMQP has types that JSON has not; RabbitMQ itself adds times."""
+    """A value that JSON can hold; AMQP has more types, and RabbitMQ itself adds times."""
     if isinstance(value, dict):
         return {_as_json(key): _as_json(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -51,8 +51,8 @@ def prepare(line: Mapping[str, Any]) -> preparation.Item:
 def sent_id(msg_id: str, headers: Mapping[str, Any], extra: Mapping[str, Any] | None) -> str:
     """The id that a message was sent with, which others know it by.
 
-    The archive puts a year in front of an id of AMQP. An `extra` holds the id where that year is
-    not all that there is to take away.
+    The archive puts a year in front of an id of AMQP. An `extra` holds the original id if taking
+    away the year does not give it back.
 
     Args:
         msg_id, headers, extra: of the message.
@@ -116,7 +116,7 @@ def _bare_id(msg_id: str, headers: Mapping[str, Any]) -> str:
 
 
 def _untold_id(line: Mapping[str, Any], body: Any) -> str | None:
-    """The id of a line, where `sent_id` would not find it out."""
+    """The id of a line, if `sent_id` could not work it out."""
     msg_id = line.get("id")
     if not isinstance(msg_id, str) or not msg_id or _is_from_fedmsg(line):
         return None

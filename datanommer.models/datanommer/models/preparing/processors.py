@@ -16,7 +16,7 @@ from datanommer.models.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
-#: The topics whose processor is remembered; a bus has some hundreds of them.
+#: For how many topics the processor is remembered; a bus has some hundreds.
 _KNOWN_TOPICS = 10_000
 
 _config: Mapping[str, Any] | None = None
@@ -33,8 +33,8 @@ def configure(config: Mapping[str, Any]) -> None:
     """
     global _config, _topic_decides  # noqa: PLW0603  as fedmsg.meta keeps its processors
     with warnings.catch_warnings():
-        # Not above, because fedmsg takes 0.4 s of CPU to import. It imports pkg_resources, which
-        # warns that it will go.
+        # Imported here, because that takes 0.4 s of CPU. fedmsg imports pkg_resources, which warns
+        # that it is deprecated.
         warnings.simplefilter("ignore")
         import fedmsg.meta
         from fedmsg.meta.base import BaseProcessor
@@ -95,10 +95,10 @@ def ask(processor: Any, method: str, body: Mapping[str, Any]) -> Any:
 
 @lru_cache(maxsize=_KNOWN_TOPICS)
 def tells(kind: type[Any], method: str) -> bool:
-    """Whether processors of a class know something that not every processor says of any message.
+    """Whether a class of processors has a method of its own, and not the default one.
 
-    Two thirds of those of Fedora know no packages. To ask one takes a microsecond, because it is
-    handed all keys of the configuration.
+    Two thirds of Fedora's processors know no packages. Asking one takes a microsecond, because it
+    is handed all keys of the configuration.
     """
     from fedmsg.meta.base import BaseProcessor
 
@@ -119,7 +119,7 @@ def _find_processor(body: Mapping[str, Any]) -> Any:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """What fedmsg.meta logs of a processor that cannot be loaded: which one and why is enough."""
+    """Drop the traceback of a processor that cannot be loaded: which one and why is enough."""
     record.exc_info = None
     return True
 

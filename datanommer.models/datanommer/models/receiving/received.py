@@ -1,7 +1,7 @@
 """A message as the bus handed it over.
 
-It waits as the text that came, in memory and on disk alike. What is costly (to read it, to check
-its signature, to make its row) is done when its turn has come.
+It waits as the text that came, in memory and on disk alike. What is costly (reading it, checking
+its signature, making its row) is done when its turn has come.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEYS_OF_FEDMSG = {"topic", "msg", "timestamp", "i"}
 
 
 class Settlement(Protocol):
-    """What the broker that brought a message waits for; any thread may call."""
+    """Tells the broker that brought a message what became of it; any thread may call."""
 
     def acknowledge(self) -> None:
         """The message is kept: the broker may forget it."""
@@ -129,7 +129,7 @@ class Received:
     def envelope(self) -> dict[str, Any]:
         """The envelope, ``{"topic": str, "body": {...}[, "headers": {...}]}``.
 
-        What is no body of a message becomes the `msg` of one, as in fedmsg's consumers.
+        Content that is not the body of a message becomes its `msg`, as in fedmsg's consumers.
 
         Raises:
             NotStorable: the body is no text, or JSON that Python cannot read.
@@ -157,7 +157,7 @@ class Received:
             return False
         if self.headers is None:
             return "topic" in content
-        # Over STOMP come messages of anybody, and some have a topic of their own.
+        # Over STOMP, anybody's messages come, and some have a topic of their own.
         return content.keys() >= _KEYS_OF_FEDMSG and isinstance(content["topic"], str)
 
     def _why_no_text(self) -> str:

@@ -19,7 +19,7 @@ from datanommer.models.signing.archive_validator import ArchiveValidator
 from datanommer.models.signing.validator import Validator
 
 # How many messages are read, and their signatures checked, before the first becomes a row. One by
-# one, a signed message takes a sixth more time: the processor's caches hold either OpenSSL or us.
+# one, a signed message takes a sixth more time: the CPU's caches hold either OpenSSL or us.
 _AT_ONCE = 16
 
 
@@ -41,7 +41,7 @@ class Refused:
         return f"{self.reason} ({identity.describe(self.msg_id, self.topic)})"
 
 
-#: A message with its envelope, or what becomes of one that has none to go by.
+#: A message with its envelope, or with what it becomes instead.
 _Read = tuple[Received, dict[str, Any] | Reject | Refused]
 
 
@@ -113,7 +113,7 @@ class Receiver:
         body = envelope["body"]
         if envelope["topic"] != body["topic"]:
             return "the topics of envelope and body differ"
-        # Before and after: the files that are looked at in between may be replaced meanwhile.
+        # Checked before and after, because the files may be replaced in between.
         outdated = self.outdated()
         reason = self._reason(body, fallback)
         if reason is not None and "certificate" in body and (outdated or self.outdated()):
@@ -131,7 +131,7 @@ class Receiver:
         assert self._validator is not None
         reason = self._validator.validate(body)
         if reason is not None and fallback is not None and not self.outdated():
-            # It has waited: a certificate that has ended since was good when it came.
+            # It has waited. Its certificate may have expired since, but was good when it came.
             return self._late_validator.validate(body, fallback.moment)
         return reason
 

@@ -43,7 +43,7 @@ _CLASSIC_ID = re.compile(r"[0-9]{4}-classic-[0-9]+")
 
 
 class Verification(NamedTuple):
-    """What the check of a message's signature came to.
+    """The result of checking a message's signature.
 
     Attributes:
         outcome: ``valid``, ``invalid`` or ``unsigned``.
@@ -107,8 +107,8 @@ def _is_made_from(row: Row, envelope: dict[str, Any]) -> bool:
     if row.extra is None:
         return True  # the columns alone make the body
     body = envelope["body"]
-    # The archive assigned a time to a message without one, and only to such a message a random id.
-    # Any other id is made from the content, and made again here.
+    # A message without a time got one from the archive, and only such a message can have a random
+    # id. Any other missing id was made from the content, and is made again here.
     assigned: dict[str, Any] = {}
     if body.get("timestamp") is None:
         assigned["timestamp"] = times.to_epoch(row.timestamp)
@@ -123,7 +123,7 @@ def _is_made_from(row: Row, envelope: dict[str, Any]) -> bool:
 
 
 def _refusal(validator: ArchiveValidator, body: Mapping[str, Any], sent: float) -> str | None:
-    """Why the body is not to be believed, in any form that may have been signed."""
+    """Why the body is not trusted, in whatever form it was signed; None if it is."""
     refusal = validator.validate(body, sent)
     if refusal is None:
         return None

@@ -42,7 +42,7 @@ class ArchiveValidator(Validator):
                 )
 
     def validate(self, body: Mapping[str, Any], sent: float | None = None) -> str | None:
-        """Why the message is not to be believed, in a few words; None where it is.
+        """Why the message is not trusted, in a few words; None if it is.
 
         Args:
             body: as for `Validator.validate`.

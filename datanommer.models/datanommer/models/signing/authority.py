@@ -31,7 +31,7 @@ class Document(NamedTuple):
 
     @property
     def end(self) -> str:
-        """When it ends to be valid, as people read it."""
+        """When its validity ends, for people to read."""
         return _minute(self.valid_until)
 
     def outdated(self, now: float) -> str | None:
@@ -60,7 +60,7 @@ class Authority(NamedTuple):
 
     @property
     def boundaries(self) -> list[float]:
-        """The epoch seconds at which one of them begins or ends to be valid."""
+        """The epoch seconds at which the validity of one of them begins or ends."""
         return [moment for _, *moments in self.documents for moment in moments]
 
 
@@ -93,7 +93,7 @@ class AuthoritySource:
             max_age: the seconds after which they are read again.
 
         Returns:
-            Whether the authority is another one now. What cannot be read changes nothing.
+            Whether the authority has changed. What cannot be read changes nothing.
         """
         stamps = self._current_stamps()
         if stamps == self._stamps and 0 <= now - self._read_at < max_age:
@@ -162,7 +162,7 @@ def _parse(what: str, location: Any, pem: str, parser: Callable[[bytes], _Parsed
 
 
 def _stamp(location: Any) -> tuple[int, ...] | None:
-    """What differs when a file is replaced or written; None for a URL, or where no file is."""
+    """What changes when a file is replaced or written; None for a URL or a missing file."""
     try:
         status = os.stat(location)  # noqa: PTH116  a URL is no Path
     except (OSError, TypeError, ValueError):

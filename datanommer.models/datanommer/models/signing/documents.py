@@ -41,8 +41,8 @@ def _end_of_crl(pem: bytes) -> datetime | None:
     return end and times.naive_utc(end)
 
 
-# With each, the key of the file where fedmsg may keep a copy of what is at a URL, and where
-# it looks by default (source: fedmsg.config and fedmsg.crypto.x509_ng, fedmsg 1.1.7).
+# Each with the key that names fedmsg's local copy of a URL, and with the default location
+# (source: fedmsg.config and fedmsg.crypto.x509_ng, fedmsg 1.1.7).
 _DOCUMENTS: dict[str, tuple[str, str, str, Callable[[bytes], datetime | None]]] = {
     "ca_cert_location": (
         "The CA certificate",
@@ -60,7 +60,7 @@ _DOCUMENTS: dict[str, tuple[str, str, str, Callable[[bytes], datetime | None]]] 
 
 
 def endings(config: Mapping[str, Any]) -> list[Ending]:
-    """Until when what signatures are checked with is valid; nothing is fetched.
+    """Until when the CA certificate and the CRL are valid; nothing is fetched.
 
     Args:
         config: the fedmsg configuration.

@@ -1,4 +1,4 @@
-"""The signers of messages: what their certificates are worth, and until when."""
+"""The signers of messages: whether their certificates are trusted, and until when."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PADDING, _HASH = padding.PKCS1v15(), SHA1()  # noqa: S303
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """What a certificate is worth, and until when; times are in epoch seconds.
+    """Whether a certificate is trusted, and until when; times are in epoch seconds.
 
     Attributes:
         checked_at: when the certificate was checked.
@@ -114,7 +114,7 @@ class Signers:
             certificate: its PEM form in base64, as a message has it.
             now: in epoch seconds.
         """
-        # Not the certificate itself: whoever sends it chooses how long it is.
+        # A digest as the key: whoever sends a certificate chooses how long that is.
         digest = hashlib.sha256(certificate.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             self._refresh(now)
@@ -125,7 +125,7 @@ class Signers:
             return signer
 
     def _refresh(self, now: float) -> None:
-        if not self._look_at - _LOOK_EVERY <= now < self._look_at:  # clocks are set back, too
+        if not self._look_at - _LOOK_EVERY <= now < self._look_at:  # a clock may be set back
             self._look_at = now + min(_LOOK_EVERY, self._keep_for)
             if self._source.refresh(now, self._keep_for):
                 self._by_digest.clear()

@@ -1,4 +1,4 @@
-"""Whether a message comes from whom it says: its signature, its signer, and what that may send.
+"""Whether a message comes from whom it claims: signature, signer, and what that may send.
 
 The result is that of `fedmsg.crypto.validate`. For every message, that copies the configuration
 and parses the CA's certificate, its revocation list (CRL) and the sender's certificate. Here a
@@ -44,8 +44,8 @@ class Validator:
 
     Args:
         config: the fedmsg configuration. A change of it later on has no effect.
-        keep_for: how long a certificate that was checked is trusted, and how old what was read
-            of the CA and the CRL may become, in seconds. A changed file counts within a second.
+        keep_for: how long a certificate that was checked is trusted, and after how long the CA
+            and the CRL are read again, in seconds. A changed file counts within a second.
         clock: returns the time, in epoch seconds.
 
     Raises:
@@ -78,7 +78,7 @@ class Validator:
             )
 
     def validate(self, body: Mapping[str, Any]) -> str | None:
-        """Why the message is not to be believed, in a few words; None where it is.
+        """Why the message is not trusted, in a few words; None if it is.
 
         Args:
             body: the body exactly as it was sent, as
@@ -152,7 +152,7 @@ class Validator:
 
 
 class _InvalidError(Exception):
-    """The message is not to be believed; says why."""
+    """The message is not trusted; says why."""
 
 
 def _backend_of(body: Mapping[str, Any]) -> str:

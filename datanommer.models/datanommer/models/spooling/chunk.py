@@ -16,7 +16,7 @@ class Chunk(NamedTuple):
 
     Attributes:
         received: the messages that can be read.
-        missing: how many between them cannot.
+        missing: how many among them cannot.
         after: the id of the message before the first.
         last: the id of the last.
         segment: the name of the segment that they are in; None if it is gone.
@@ -44,7 +44,7 @@ def read(segment: Segment, state: State, last: int, limit: int, max_bytes: int) 
         state: of the spool.
         last: the id of the last message of the segment.
         limit: how many messages at most.
-        max_bytes: how many bytes of them; the last one may be more.
+        max_bytes: how many bytes at most; the last message may exceed that.
 
     Raises:
         OSError: the segment cannot be opened.

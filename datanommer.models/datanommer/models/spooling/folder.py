@@ -27,7 +27,7 @@ SYSTEM_FOLDER = Path("/var/spool/datanommer")
 def folder_of(config: Mapping[str, Any], *, system_folder: Path = SYSTEM_FOLDER) -> Path:
     """The folder of the spool that the fedmsg configuration names.
 
-    Where it names none: the system's folder where that can be written, else
+    If it names none: the system's folder if that can be written, else
     ``$XDG_STATE_HOME/datanommer/spool``.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What the name of a file ends with that is set aside because it is damaged.
+#: The suffix of a damaged file that was set aside.
 ASIDE = ".damaged"
 
 
@@ -33,7 +33,7 @@ class Loss:
 
 
 def set_aside(file: Path) -> Path:
-    """Keep a damaged file out of the way; where it is now. It stays where the disk is read-only."""
+    """Move a damaged file out of the way; returns its path, the old one on a read-only disk."""
     aside = file.with_name(f"{file.stem}{ASIDE}")
     try:
         file.rename(aside)

@@ -29,7 +29,7 @@ MAX_BYTES = 1024**3
 
 _FOLDER = "replay"  # in that of the spool
 _TIMELINE = "timeline"
-_SEGMENTS = 16  # of the most bytes; the oldest is removed as a whole
+_SEGMENTS = 16  # that share the bytes; the oldest is removed as a whole
 
 
 class Replay:
@@ -109,7 +109,7 @@ class Replay:
             return None
 
     def note(self, timeline: str) -> None:
-        """Note the timeline that has all that is kept.
+        """Note the timeline of the server that has stored all that is kept.
 
         Raises:
             OSError: the disk does not take it.
@@ -128,7 +128,7 @@ class Replay:
             return segment
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_room(room)
-        # Later than those of an earlier process.
+        # Higher than the ids of an earlier process.
         self._last_id = max(self._last_id, time.time_ns())
         self._segment, self._end = Segment.new(self._folder, self._last_id + 1), 0
         return self._segment

@@ -1,8 +1,8 @@
 """A file of records, each with a checksum: the spool consists of such segments.
 
 A segment begins with a line that says what it is. A record is a marker, an id, a length, a CRC-32
-of all these and the content, and the content. The marker is drawn for each segment and stands in
-its name and in its first line. Whatever is damaged, the next record is found by its marker.
+(of the id, the length and the content), and the content. Each segment has a random marker, which is
+also in its name and in its first line. Whatever is damaged, the next record is found by its marker.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Segment:
 
         Args:
             contents: what they hold.
-            end: where they begin, in bytes; what is behind is overwritten. 0 for a new file.
+            end: where they begin, in bytes; what is behind is cut off. 0 for a new file.
             first_id: the id of the first of them; the others count on.
 
         Returns:
@@ -192,7 +192,7 @@ class Segment:
             return None
         marker, record_id, length, checksum = _HEAD.unpack(head)
         begin = place + _HEAD.size
-        # A damaged length is not believed: it may be more than there is memory.
+        # Do not trust a damaged length: it may be larger than the memory.
         if marker != self.marker or begin + length > os.fstat(descriptor).st_size:
             return None
         content = pread(descriptor, length, begin)
@@ -219,7 +219,7 @@ def pread(descriptor: int, length: int, place: int) -> bytes:
         place: where they begin.
 
     Raises:
-        OSError: it cannot be read, for another reason than the disk.
+        OSError: it cannot be read, for another reason than a bad block.
     """
     pieces = []
     while length:

@@ -6,9 +6,9 @@ accepted. What waits is the text that came (see `datanommer.models.receiving.rec
 without an id or a time gets them when it goes in, so that they stay the same however often it is
 taken out.
 
-Ids go on as long as the state or the process lives, and no segment ever gets the name of another.
-So an id that is in no segment and was not taken out is a message that is lost, and it is counted,
-whatever happened to the files. What is taken out is bound to the segment that it was read from.
+Ids count on as long as the state or the process lives, and no segment ever gets the name of
+another. So an id that is in no segment and was not taken out means a lost message. It is counted,
+whatever happened to the files. A message is taken out of the very segment that it was read from.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from datanommer.models.spooling.state import State, locked, told_by, with_last_i
 MAX_BYTES = 10 * 1024**3
 MIN_FREE_BYTES = 512 * 1024**2
 
-#: The folder in that of a spool where messages wait that take long to store.
+#: The subfolder of a spool for messages that take long to store.
 SLOW = "slow"
 
 _STATE = "state"
 _OLD_FILE = "spool.sqlite"  # of a version before the first release
-# The disk gets a segment back when all of it is stored. A small spool has small ones.
+# A segment is deleted once all of it is stored. A small spool has small segments.
 _SEGMENT_BYTES = 64 * 1024**2
 _SEGMENTS = 16
 
@@ -53,7 +53,7 @@ class Waiting(NamedTuple):
     """What a spool holds.
 
     Attributes:
-        messages: how many, with those that cannot be read.
+        messages: how many, including those that cannot be read.
         size: of its files, in bytes.
     """
 
@@ -90,8 +90,8 @@ class Spool:
         self.min_free_bytes = min_free_bytes
         self._segment_bytes = min(_SEGMENT_BYTES, max_bytes // _SEGMENTS)
         self._lock = threading.Lock()
-        # How far the spool was when it was used last: what the disk may not have taken, or lost
-        # since.
+        # How far the spool was when it was last used. The disk may not have taken that, or may have
+        # lost it since.
         self._known = State()
 
     @staticmethod
@@ -143,7 +143,7 @@ class Spool:
 
         Args:
             limit: how many messages at most.
-            max_bytes: how many bytes of them; the last one may be more.
+            max_bytes: how many bytes at most; the last message may exceed that.
 
         Raises:
             SpoolFull: it cannot be read.
@@ -163,8 +163,8 @@ class Spool:
     def remove(self, chunk: Chunk) -> Loss | None:
         """Take out what was read, and is stored now.
 
-        Nothing is taken out if somebody else did so, or if its file is no longer there. On a disk
-        that takes no change, this process alone remembers that it is out.
+        Nothing is taken out if somebody else did so, or if its file is no longer there. On a
+        read-only disk, only this process remembers that it was taken out.
 
         Returns:
             What cannot be read, once the end of a damaged file is reached.
@@ -205,7 +205,7 @@ class Spool:
     def oldest(self) -> float | None:
         """When what has waited longest was put in, in epoch seconds; None if nothing waits.
 
-        What came without a time was looked at then, or before. Changes nothing.
+        If it came without a time and was examined before, that moment counts. Changes nothing.
 
         Raises:
             SpoolFull, SpoolOfAnotherVersion: as `waiting`.
@@ -309,7 +309,7 @@ class Spool:
 
         Args:
             to_write: make the folder and the state where they are missing.
-            or_to_read: on a disk that takes no change, open it to read.
+            or_to_read: on a read-only disk, open it to read.
         """
         with self._lock, self._faults():
             if (self.folder / _OLD_FILE).exists():
@@ -326,7 +326,7 @@ class Spool:
         state = None if descriptor is None else State.read(descriptor)
         if state is None:
             state = (known if known.accepted else told_by(segments)).of_new_spool()
-        # Otherwise another process has made the folder again, and its ids are not ours.
+        # If they differ, another process has made the folder again, and its ids are not ours.
         elif state.spool == known.spool:
             state = state.merged_with(known)
         self._known = with_tail(state, segments)
@@ -334,7 +334,7 @@ class Spool:
 
     def _save(self, opened: _Opened) -> None:
         self._known = opened.state
-        # The messages are on the disk, or stored. If this is not, the segments tell it again.
+        # The messages are safe already. If the state is not written, the segments tell it again.
         with contextlib.suppress(OSError):
             if opened.descriptor is not None:
                 opened.state.write(opened.descriptor)

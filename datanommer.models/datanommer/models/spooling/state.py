@@ -1,7 +1,7 @@
 """How far a spool is: a small file beside its segments.
 
-It is written after what it tells of, and costs no wait for the disk. After a power failure it may
-be behind; then the segments tell the rest (see `Spool`).
+It is written after the change that it records, without waiting for the disk. After a power failure
+it may be behind; then the segments tell the rest (see `Spool`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class State(NamedTuple):
         reading: the name of the segment that was read last.
         offset: where its next record begins, in bytes.
         missing: how many of its messages could not be read so far.
-        spool: what tells it from the state of a spool that was in the same folder before.
+        spool: a random name, to tell it from an earlier spool in the same folder.
     """
 
     accepted: int = 0
@@ -66,7 +66,7 @@ class State(NamedTuple):
         return cls(**values)
 
     def of_new_spool(self) -> Self:
-        """The same, of a spool that begins now."""
+        """The same state, with a name for a new spool."""
         return self._replace(spool=uuid.uuid4().hex)
 
     def merged_with(self, other: Self) -> Self:
@@ -101,7 +101,7 @@ def locked(file: Path, to_write: bool, or_to_read: bool) -> Iterator[int | None]
     Args:
         file: the file.
         to_write: make it where it is missing.
-        or_to_read: on a disk that takes no change, open it to read.
+        or_to_read: on a read-only disk, open it to read.
 
     Raises:
         OSError: it cannot be opened, or another process holds the lock for ten seconds.
@@ -144,16 +144,16 @@ def _wait_for_lock(descriptor: int, kind: int) -> None:
 
 
 def told_by(segments: Sequence[Segment]) -> State:
-    """The state, if nothing but the segments tells it. What was taken out of them comes again."""
+    """The state, from the segments alone. What was already taken out of them comes again."""
     if not segments:
         return State()
     return State(accepted=segments[-1].first_id - 1, taken=segments[0].first_id - 1)
 
 
 def with_tail(state: State, segments: Sequence[Segment]) -> State:
-    """The state, with what stands behind what it knows of.
+    """The state, with the records in the segments that it does not know of yet.
 
-    A process was killed after it had written that, or the power failed before this was written.
+    A process was killed after it had written them, or the power failed before the state was.
     """
     segment = segments[-1] if segments else None
     if segment is None:
@@ -161,7 +161,7 @@ def with_tail(state: State, segments: Sequence[Segment]) -> State:
     if segment.name == state.writing and segment.size() > state.end:
         offset = state.end
     elif segment.first_id > state.accepted:
-        # The process may have been killed before it had written as much as the title.
+        # The process may have been killed before it had written even the title.
         offset = segment.start if segment.size() >= segment.start else 0
         state = state._replace(accepted=segment.first_id - 1)
     else:

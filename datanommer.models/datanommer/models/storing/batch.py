@@ -18,8 +18,8 @@ from datanommer.models.storing.transaction import in_transaction
 
 #: The most messages of one batch: an open transaction keeps other writers of its topics waiting.
 MAX_BATCH = 10_000
-#: A batch takes no message more once its messages have so many bytes. A message that is read takes
-#: many times its size in memory, and a batch has to be stored in time.
+#: A batch is full once its messages have so many bytes. A message that is read takes many times its
+#: size in memory, and a batch has to be stored in time.
 BATCH_BYTES = 16 * 1024 * 1024
 
 
@@ -43,7 +43,7 @@ class Batch:
     """Rows and rejects that are stored in one transaction.
 
     Attributes:
-        copy_lines: what COPY gets of the rows, where that is written already, by the row's `id()`.
+        copy_lines: the lines for COPY that were written ahead, by the row's `id()`.
         is_replay: whether they were stored before. Then no reject counts as seen once more.
     """
 
@@ -89,9 +89,9 @@ _Message = TypeVar("_Message", bound=_Sized)
 
 
 def split(messages: Iterable[_Message], most: int) -> Iterator[list[_Message]]:
-    """What goes into one batch each, in order: no more than `BATCH_BYTES` and one message.
+    """The messages in batches, in order, each of at most `BATCH_BYTES` plus one message.
 
-    If `messages` raises, what came before goes first.
+    If `messages` raises, what came before is yielded first.
 
     Args:
         messages: rows, rejects, or messages as they were received.

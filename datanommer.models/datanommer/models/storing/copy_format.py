@@ -15,7 +15,7 @@ COPY_FROM = 75
 LARGE = 16 * 1024 * 1024
 
 NULL = r"\N"
-#: How many rows PostgreSQL is sent at a time. It reads them while the next are written, which takes
+#: How many rows PostgreSQL is sent at a time. It reads them while the next are written. That takes
 #: a tenth off the time of a batch, with 50 as with 300; each time, a thread may wait for its turn.
 _ROWS_AT_ONCE = 250
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -66,7 +66,7 @@ def copy(cursor: Any, table: str, columns: str, lines: Iterable[str]) -> None:
 
 
 def copy_pieces(cursor: Any, table: str, columns: str, pieces: Iterable[bytes]) -> None:
-    """Copy a text into a table that is too long to be in memory at once.
+    """Copy a text that is too long for the memory into a table.
 
     Args:
         cursor: of the transaction.

@@ -1,11 +1,11 @@
-"""Messages that are stored already: duplicates, and conflicts, which have the id of another one.
+"""Messages that are stored already: duplicates, and conflicts, which reuse the id of another.
 
-The unique index on `msg_id` finds a row whose id is known; `conflicts` compares the contents. It
-does not find a message of AMQP under the id of another year: there, ids have no year, and whoever
-carries a message on puts one in front. datanommer takes the year of ``sent-at``. A bridge to fedmsg
-takes the year that its clock shows, which differs when the message crosses New Year, or the bridge
-is late. So a message that came over AMQP is also looked for under the year before and the year
-after, and is the same if topic and `msg` are.
+The unique index on `msg_id` finds a row whose id is known; `conflicts` compares the contents. The
+index does not find a message of AMQP that has the id of another year. In AMQP, ids have no year,
+and whoever forwards a message puts one in front. datanommer takes the year of ``sent-at``. A bridge
+to fedmsg takes the year of its own clock, which differs if the message crosses New Year, or the
+bridge is late. So a message that came over AMQP is also looked for under the year before and the
+year after, and is the same if topic and `msg` are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Candidate(NamedTuple):
 
     Attributes:
         bare_id: its id without the year.
-        other_ids: those that it would have in the years beside its own.
+        other_ids: those that it would have in the year before and the year after.
     """
 
     row: Row
@@ -47,9 +47,9 @@ class _Candidate(NamedTuple):
 def of_other_years(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
     """The rows whose message has an id of another year, in the database or earlier in `rows`.
 
-    Until the transaction ends, no other transaction gets an answer about these messages, because
-    the unique index on msg_id does not notice two that insert one under two years. So this comes
-    before anything else that locks: who waits here holds nothing that another writer needs.
+    The unique index on msg_id does not notice two transactions that insert one message under two
+    years. So until this one ends, others that ask about these messages wait. Call it before
+    anything else that locks: whoever waits here then holds nothing that another writer needs.
 
     Raises:
         psycopg2.Error: the database failed; the transaction is over.
@@ -81,15 +81,15 @@ def _candidates(rows: Sequence[Row]) -> list[_Candidate]:
 
 
 def _lock(cursor: Any, bare_ids: Iterable[str]) -> None:
-    # In one order, whoever locks, so that two writers do not wait for each other.
+    # All writers lock in the same order, so that no two deadlock.
     keys = sorted({zlib.crc32(each.encode()) % _NUMBER_OF_LOCKS for each in bare_ids})
     cursor.execute("SELECT pg_advisory_xact_lock(%s, key) FROM unnest(%s) AS key", [_LOCKS, keys])
 
 
 def _stored(cursor: Any, ids: list[str]) -> dict[str, tuple[str, str]]:
     """Topic and `msg` of the messages that have one of the ids."""
-    # A search of the index for each, whatever the planner thinks of so many: with ANY it reads
-    # the whole table, for 2,000 ids in 300,000 messages.
+    # Make the planner search the index for each id. With ANY it reads the whole table, for 2,000
+    # ids in 300,000 messages.
     cursor.execute(
         "SELECT stored.* FROM unnest(%s) AS other (id) CROSS JOIN LATERAL "
         "(SELECT msg_id, topic, msg::text FROM messages WHERE msg_id = other.id LIMIT 1) stored",

@@ -27,7 +27,7 @@ class Extraction(Protocol):
     """
 
     def insert(self, cursor: Any, stored: Stored, /) -> None:
-        """Take out of new messages, of any topic, what there is.
+        """Extract what there is from new messages, of any topic.
 
         Args:
             cursor: of psycopg2.
@@ -35,7 +35,7 @@ class Extraction(Protocol):
         """
 
     def renew(self, cursor: Any, stored: Stored, /) -> set[int]:
-        """Bring what was taken out of stored messages up to date.
+        """Bring up to date what was extracted from stored messages.
 
         Returns:
             The ids of the messages for which something changed.

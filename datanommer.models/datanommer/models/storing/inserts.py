@@ -2,7 +2,7 @@
 
 Many rows go by COPY straight into `messages`. COPY knows no ON CONFLICT, so it fails where one of
 them is stored already. Then they go by way of a temporary table, and so do the batches of the next
-minute: where one message comes twice (of another hub, or loaded again), others do.
+minute: if one message comes twice (from another hub, or loaded again), others will too.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ COLUMNS = (
     "id, certificate_id, msg_id, i, topic, category, timestamp, username, agent, crypto, "
     "signature, source_name, source_version, msg, headers, extra"
 )
-# Rows up to the size of a page stay whole in it, because what is compressed or moved out of line
-# here would be so in `messages` once more: a tenth of the time of a batch. It does not
+# Rows up to the size of a page stay whole in it. Otherwise PostgreSQL would compress them or move
+# them out of line twice, here and in `messages`: a tenth of the time of a batch. The table does not
 # outlast the transaction: a pooler such as pgbouncer gives the session to another client then.
 _STAGING = f"""
     CREATE TEMPORARY TABLE staging WITH (toast_tuple_target = 8160) ON COMMIT DROP AS
     SELECT {COLUMNS} FROM messages WITH NO DATA
 """
-# For how long, in seconds: what fails leaves rows behind for VACUUM.
+# How long to avoid a straight COPY after one failed, in seconds: a failure leaves rows for VACUUM.
 _CAUTION = 60.0
-# Of `time.monotonic`.
+# Until when, by `time.monotonic`, rows go by way of the temporary table.
 _staging_until = 0.0
-# Of `messages` on `msg_id`.
+# The unique constraint of `messages` on `msg_id`.
 _KEY = "messages_msg_id_key"
 _ONCE = "ON CONFLICT (msg_id) DO NOTHING"
 
@@ -78,10 +78,10 @@ def insert(
 
 
 def _draw_ids(cursor: Any, rows: Sequence[Row]) -> list[tuple[int, Row]]:
-    """The rows with ids, which follow arrival.
+    """The rows with ids, in the order of arrival.
 
     So messages of one second come out in the order they came in. With the first id, the transaction
-    takes the lock of an INSERT; who reads in the order of ids knows by it which are still open.
+    takes the lock of an INSERT. It shows those who read by id which transactions are still open.
     """
     cursor.execute("SELECT datanommer_draw_ids(%s)", [len(rows)])
     return [(row_id, row) for (row_id,), row in zip(cursor.fetchall(), rows, strict=True)]
@@ -116,7 +116,7 @@ def _copy_messages(cursor: Any, keyed: Iterable[_Keyed], copy_lines: Mapping[int
 
 
 def _copy_straight(cursor: Any, lines: Iterable[str]) -> bool:
-    """Copy rows into `messages`; False, and none of them is there, if an id is there already."""
+    """Copy rows into `messages`, all or none; False if one of the ids is there already."""
     global _staging_until  # noqa: PLW0603  what all threads have learned
     cursor.execute("SAVEPOINT straight")
     try:
@@ -132,7 +132,7 @@ def _copy_straight(cursor: Any, lines: Iterable[str]) -> bool:
 
 
 def _copy_by_staging(cursor: Any, lines: Iterable[str]) -> int:
-    # It is there if another part of the batch went before.
+    # It exists if another part of the batch went before.
     cursor.execute("SELECT to_regclass('pg_temp.staging')")
     if cursor.fetchone()[0] is None:
         cursor.execute(_STAGING)

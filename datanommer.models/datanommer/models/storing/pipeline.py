@@ -14,8 +14,8 @@ _SWITCH_SECONDS = 0.0002
 def switch_threads_often() -> None:
     """Change the whole process: let its threads take turns every 0.2 ms.
 
-    The thread that stores a batch asks for Python's lock twenty times, and waits each time for the
-    other thread. With Python's own 5 ms, hub and load take a quarter longer.
+    The thread that stores a batch asks for the GIL twenty times, and waits each time for the other
+    thread. With Python's default of 5 ms, hub and load take a quarter longer.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
 

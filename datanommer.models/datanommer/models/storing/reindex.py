@@ -48,8 +48,8 @@ class Progress(NamedTuple):
 def reindex(engine: sa.Engine, filters: Filters) -> Iterator[Progress]:
     """Extract anew what belongs to stored messages, in order of (timestamp, id).
 
-    Each batch is a transaction. What is right already is not written, so one that was broken off
-    can be done again, from the timestamp of the last progress on.
+    Each batch is a transaction. What is right already is not written, so a run that was broken off
+    can go on from the timestamp of the last progress.
 
     Args:
         engine: of the database.
@@ -96,10 +96,10 @@ def _renew(
 
 
 def _renew_names(cursor: Any, found: dict[int, Concerned]) -> set[int]:
-    """Let the messages have the users and packages that are known today.
+    """Set the users and packages of messages to those that are known today.
 
-    A message of which nobody knows any, or at which everybody fails, keeps those that it has. One
-    whose package is not installed gets those that are known without it, and loses none.
+    A message keeps those that it has if nobody knows any, or everybody fails on it. One whose
+    package is not installed gets those that are known without it, and loses none.
     """
     incomplete = {row_id for row_id, each in found.items() if each.missing_package is not None}
     changes = []
@@ -117,9 +117,9 @@ def _renew_names(cursor: Any, found: dict[int, Concerned]) -> set[int]:
 
 
 def _renew_agents(cursor: Any, found: dict[int, Concerned]) -> set[int]:
-    """Let the messages have the agents that are known today; the others keep theirs.
+    """Set the agents of messages to those that are known today; the others keep theirs.
 
-    So does one that has an agent, and whose package is not installed: that may have told it.
+    A message whose package is not installed also keeps its agent: the package may have named it.
     """
     agents = [
         (row_id, each.agent, each.missing_package is None)

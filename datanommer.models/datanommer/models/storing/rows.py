@@ -15,7 +15,7 @@ from datanommer.models.storing import duplicates, inserts
 from datanommer.models.storing.transaction import RowIdTakenError, RowVanishedError
 from datanommer.models.tables import messages
 
-# What PostgreSQL says of a row, and would say again: SQLSTATE classes 22, 23, 0A and 54.
+# Refusals that PostgreSQL would repeat for the same row: SQLSTATE classes 22, 23, 0A and 54.
 _REFUSALS = (
     psycopg2.DataError,
     psycopg2.IntegrityError,

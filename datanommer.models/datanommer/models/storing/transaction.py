@@ -1,4 +1,4 @@
-"""A transaction of its own for some work, again where it met with another writer."""
+"""Runs work in a transaction of its own, and again if another writer got in its way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RowIdTakenError(psycopg2.DatabaseError):  # type: ignore[misc]  # psycopg2
 
 
 class RowVanishedError(Exception):
-    """A row that another one met with, or refers to, was deleted before that was stored."""
+    """A row was deleted before another one, which refers to it or has its id, was stored."""
 
 
 def in_transaction(
