@@ -23,24 +23,24 @@ def init(
     """Bind the session, and with it the models, to a database.
 
     Args:
-        uri: the URL of the database; without it, it is looked for (see
-            `datanommer.models.database.location`).
+        uri: the URL of the database; if it is missing, `datanommer.models.database.location` says
+            where datanommer looks for it.
         alembic_ini: the alembic.ini of the migrations that `create` runs, instead of the
             ones that come with this package.
-        engine: an engine of one's own, instead of a URL.
-        create: bring the database to head first, by way of the migrations, and make the embedded
-            server if there is none.
+        engine: your own engine, instead of a URL.
+        create: run the migrations up to head first, and make the embedded server if there is
+            none.
 
     Raises:
         ConfigurationError: the URL or the fedmsg configuration cannot be used.
-        DatabaseUnavailable: no database is named; with `create`, it does not answer; without it,
-            there is no embedded server where one is named.
+        DatabaseUnavailable: no database is named; it does not answer (only with `create`); or there
+            is no embedded server where one is named (only without).
     """
     if engine is None:
         engine = create_engine(locate(uri).url, create=create)
     if create:
         migrations.upgrade(engine, alembic_ini=alembic_ini)
-    # Not above: the ORM takes 0.06 s of CPU to import, and who only adds messages needs none.
+    # Not at the top: the ORM takes 0.06 s of CPU to import, and adding messages does without it.
     from datanommer.models.database.session import session
 
     session.remove()

@@ -1,4 +1,4 @@
-"""The classes beside `Message`: their base, and what a message is related to."""
+"""The base of all classes, and the classes that a `Message` is related to."""
 
 from __future__ import annotations
 

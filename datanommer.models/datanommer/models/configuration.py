@@ -51,7 +51,7 @@ def load(filename: str | None = None) -> dict[str, Any]:
     Raises:
         ConfigurationError: a file is missing, or it cannot be read or run.
     """
-    # Not above: fedmsg takes 0.4 s of CPU to import, and most commands need no configuration.
+    # Not at the top: fedmsg takes 0.4 s of CPU to import, and most commands need no configuration.
     import fedmsg.config
 
     try:
@@ -97,9 +97,9 @@ def whole_number(config: Mapping[str, Any], key: str, default: int, allowed: ran
 def _complete(config: dict[str, Any]) -> dict[str, Any]:
     """Add fedmsg's defaults to a configuration.
 
-    It is changed in place, because `fedmsg.config.load_config` keeps the very object that it
-    returned. Some processors of ``fedmsg.meta`` call it themselves (mailman), and fedmsg fails on
-    its own defaults there, which have no endpoints.
+    The dict is changed in place, because `fedmsg.config.load_config` returns the same object again.
+    Some processors of ``fedmsg.meta`` call it (mailman), and it would fail on fedmsg's own
+    defaults, which have no endpoints.
     """
     import fedmsg.config
 

@@ -1,4 +1,4 @@
-"""What is on a disk, whatever happens to the power."""
+"""Files that survive a power failure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def synchronise(folder: Path) -> None:
-    """Have the names in a folder on the disk.
+    """Flush the names in a folder to the disk.
 
     Raises:
-        OSError: the disk does not take them.
+        OSError: they cannot be written.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-#: The kinds of rejects: its id belongs to another message; no column can hold it; it is too large;
-#: the upgrade of a classic database left it behind.
+#: The kinds of rejects: the id belongs to another message; no column can hold the message; it is
+#: too large; the upgrade of a classic database left it behind.
 KINDS = ("conflict", "invalid", "too large", "classic")
 
 
@@ -31,13 +31,13 @@ class UnusableURL(ConfigurationError):
 
 
 class DatabaseUnavailable(DatanommerError):
-    """There is no database to talk to: none is named, or the one that is does not let us in."""
+    """There is no database to talk to: none is named, or we cannot connect to the one that is."""
 
     exit_code = 69
 
 
 class ReplicaUnavailable(DatabaseUnavailable):
-    """A replica cannot be asked; its primary can.
+    """A replica cannot be used; ask its primary instead.
 
     Args:
         replica: its name.
@@ -53,12 +53,12 @@ class NotAtHead(DatanommerError):
 
 
 class BehindHead(NotAtHead):
-    """The database is one of datanommer, some steps before the schema that this version needs.
+    """A database of datanommer is some steps behind the schema that this version needs.
 
     Args:
         database: its name.
         steps: how many.
-        command: what to type for one of them.
+        command: what to type for each of them.
     """
 
     def __init__(self, database: str, steps: int, command: str) -> None:
@@ -76,10 +76,10 @@ class OnStandby(DatanommerError):
 
 
 class TookTooLong(DatabaseUnavailable):
-    """The database was given so much time for something, and was not done.
+    """The database did not finish something in time.
 
     Args:
-        seconds: how much.
+        seconds: how long it had.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -91,7 +91,7 @@ class EmbeddedError(DatabaseUnavailable):
 
 
 class SignaturesUnknown(DatanommerError):
-    """Nobody can tell now whether signatures are good; says why.
+    """Signatures cannot be validated at the moment; says why.
 
     Args:
         reason: why, and what to do.
@@ -170,10 +170,10 @@ class NoSuchRun(DatanommerError):
 
 
 class NotStorable(DatanommerError):
-    """A message cannot be stored as it is, and belongs among the rejected.
+    """A message cannot be stored as it is, and has to be rejected.
 
     Args:
-        kind: the kind of reject, a short constant one of `KINDS`.
+        kind: the kind of reject, one of `KINDS`.
         reason: why, in words.
     """
 

@@ -1,4 +1,4 @@
-"""`Message`: what it is, and how to find it. The classes beside it are in `classes`."""
+"""`Message`: what it is, and how to find it. The other classes are in `classes`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _KnownAs(orm.ColumnProperty.Comparator[str]):
 def _filters_among(arguments: Mapping[str, Any]) -> Filters:
     """The filters among the arguments of a method.
 
-    Each is an argument of its own, because clients look up which filters there are.
+    Each is an argument of its own, because clients read their names from the signature.
     """
     return Filters.of(**{name: each for name, each in arguments.items() if name not in _OF_PAGES})
 
@@ -99,7 +99,7 @@ class Message(DeclarativeBase):
 
     @property
     def agent_name(self) -> str | None:
-        """Who did what the message tells; where nobody knows, who sent it (its `username`)."""
+        """Who did what the message is about; if nobody knows, who sent it (its `username`)."""
         return self.agent or self.username
 
     @classmethod
@@ -107,7 +107,7 @@ class Message(DeclarativeBase):
         """The message with that id, or None.
 
         Args:
-            msg_id: the id. What came over AMQP is found with and without the year in front.
+            msg_id: the id. A message from AMQP is found with or without the year in front.
 
         Raises:
             InvalidQuery: it is no text.
@@ -155,13 +155,13 @@ class Message(DeclarativeBase):
             page: which page, from 1 on. One past the end has no messages.
             rows_per_page: how many messages a page has; with 0 or None, one page has all.
             order: ``asc``, the oldest first, or ``desc``.
-            msg_id: only the message with this id; what came over AMQP is found with and without
-                the year in front.
+            msg_id: only the message with this id; one from AMQP is found with or without the
+                year in front.
             users: only messages that concern one of these users.
             packages: only messages that concern one of these packages.
             categories: only these categories.
             topics: only these topics.
-            agents: only messages of what one of these did; where nobody knows who did it, those
+            agents: only messages about what one of these did; if nobody knows who did it, those
                 that one of these sent (their `username`).
             contains: only messages with one of these texts somewhere in `msg`: in a string, a key
                 or a number. Upper and lower case differ; no character has a special meaning.
@@ -247,7 +247,7 @@ class Message(DeclarativeBase):
     ) -> Page[Message]:
         """A page of the messages that pass the filters of `grep`, without counting them.
 
-        However far one pages, each page costs the same.
+        Each page costs the same, however far you page.
 
         Args:
             after: the last message that was read, or the `after` of the page before.

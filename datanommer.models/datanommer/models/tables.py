@@ -18,7 +18,7 @@ from datanommer.models.envelopes.fields import MAX_TEXT_BYTES
 class NaiveUTC(sa.types.TypeDecorator[datetime]):
     """A timestamptz that Python sees as a naive datetime in UTC, as classic clients expect.
 
-    It takes aware datetimes as well; they mean the moment that they name.
+    It takes aware datetimes as well, and keeps their moment.
     """
 
     impl = sa.DateTime(timezone=True)
@@ -47,7 +47,7 @@ metadata = sa.MetaData(
 
 
 def _short(column: str) -> sa.CheckConstraint:
-    """A btree holds about 2,700 bytes an entry. Far below that, an index cannot refuse a row."""
+    """A limit that keeps an index from refusing a row: a btree entry holds about 2,700 bytes."""
     return sa.CheckConstraint(f"octet_length({column}) <= {MAX_TEXT_BYTES}", name=column)
 
 
@@ -152,14 +152,14 @@ messages = sa.Table(
         postgresql_using="brin",
         postgresql_with={"pages_per_range": 1024, "autosummarize": "on"},
     ),
-    # For one that no message needs any more, and for nothing else.
+    # Only to find certificates that no message needs any more.
     sa.Index(None, "certificate_id", postgresql_where=sa.text("certificate_id IS NOT NULL")),
     comment="The messages of the bus, each exactly as it was sent.",
 )
 
 
 def agent_of(message: sa.FromClause) -> sa.ColumnElement[str]:
-    """Who did what a message tells; where nobody knows, who sent it.
+    """Who did what a message is about; if nobody knows, who sent it.
 
     Args:
         message: the table `messages`, or an alias of it.
@@ -177,7 +177,7 @@ certificates = sa.Table(
     sa.Column(
         "sha256", sa.LargeBinary, nullable=False, unique=True, comment="The SHA-256 of the body."
     ),
-    # Else a writer could store something else before, for messages that are signed with it.
+    # Otherwise a writer could store a false certificate in advance, and messages would get it.
     sa.CheckConstraint("sha256 = sha256(convert_to(body, 'UTF8'))", name="sha256"),
     # A host sends the same one with every message.
     comment="The certificates that messages are signed with, each once.",
@@ -202,8 +202,8 @@ packages = sa.Table(
 def _association(table: str, names: str) -> sa.Table:
     """Which messages concern whom.
 
-    The newest messages of a name come straight from the primary key; those of a name in a category
-    are as quick to find.
+    The primary key finds the newest messages of a name, and the other index those of a name in a
+    category.
     """
     return sa.Table(
         table,

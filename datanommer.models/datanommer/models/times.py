@@ -28,7 +28,7 @@ def to_epoch(moment: datetime) -> int | float:
     seconds = since.days * 86_400 + since.seconds
     if not since.microseconds:
         return seconds
-    # One division of integers is rounded right, so a float of microseconds comes back as it was.
+    # One division of integers is rounded exactly, so a float with microseconds survives.
     return (seconds * 1_000_000 + since.microseconds) / 1_000_000
 
 
@@ -43,7 +43,7 @@ def from_text(text: str) -> datetime:
     A text without a zone is in UTC.
 
     Raises:
-        OverflowError, ValueError: it is none, or outside the years 1 to 9999.
+        OverflowError, ValueError: it is no such text, or outside the years 1 to 9999.
     """
     moment = datetime.fromisoformat(text)
     return naive_utc(moment) if moment.tzinfo else moment

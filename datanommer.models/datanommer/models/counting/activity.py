@@ -155,7 +155,7 @@ def _from_messages(
     """The query that counts all that match, each once."""
     path, is_short = access_path.choose(asked, filters)
     if key in _ASSOCIATIONS and not access_path.is_short(asked, path):
-        # To read the whole association is quicker than to look up those of each message.
+        # Reading the whole association is quicker than looking up the names of each message.
         a = _ASSOCIATIONS[key].alias()
         entries = sa.select(a.c.name, a.c.timestamp)
         return _grouped(entries.where(*predicates.of(filters, Entry.of_association(a))), seen=seen)
@@ -168,7 +168,7 @@ def _from_messages(
 
 
 def _column(entry: Entry, key: str) -> Any:
-    """What a key is that a message has once; None if the entry does not know it."""
+    """The SQL for a key that each message has once; None if the entry lacks it."""
     if key in SPANS:
         return _span(key, entry.timestamp)
     if key == "category":
@@ -203,7 +203,7 @@ def _span(key: str, moment: Any) -> sa.ColumnElement[datetime]:
 
 
 def _one_by_one(engine: sa.Engine, key: str, filters: Filters) -> Iterator[Count]:
-    """The counts of one chunk of messages after another; each has been read."""
+    """The counts of one chunk after another, for filters that need each message to be read."""
     for chunk in stream.ids(engine, filters):
         array = sa.cast(chunk, ARRAY(sa.BigInteger))
         ids = sa.func.unnest(array).table_valued("id").render_derived(name="ids")

@@ -37,9 +37,9 @@ def without_gaps(
 ) -> list[Count]:
     """The counts, and a 0 for each span that has no message.
 
-    The first span is that of `since`; the last one is that of `before`, or of now: if it is asked
-    since when, it matters whether it goes on. Without those two, they are those of the first and
-    the last message.
+    The first span is that of `since`, or else of the first message. The last one is that of
+    `before`; with `since` alone that of now, to show whether messages still come; without both
+    that of the last message.
 
     Args:
         span: what the messages are counted by.

@@ -28,7 +28,7 @@ _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
 _MIDNIGHT = time()
-# Nobody writes in it, and all of its statements see the archive as it was at the first of them.
+# Read-only, and all statements see the archive as it was at the first of them.
 _ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 

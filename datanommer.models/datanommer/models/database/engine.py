@@ -1,4 +1,4 @@
-"""The engine that talks to the database, its name, and why the server says that it failed."""
+"""The engine that talks to the database, its name, and why it fails, in the server's words."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ COMMAND_TIMEOUTS = {
     "idle_in_transaction_session_timeout": "1h",
 }
 _OF_DATABASE = (psycopg2.Error, sa.exc.DBAPIError)
-# The execution options of an engine that hold what `describe` says, and what `conninfo` and
-# `settings_of` are made of.
+# The execution options of an engine in which `describe`, `conninfo` and `settings_of` look things
+# up.
 _NAME = "datanommer_name"
 _CONNECT_ARGS = "datanommer_connect_args"
 _SETTINGS = "datanommer_settings"
@@ -66,14 +66,14 @@ def create_engine(
     name = location.describe(url)
     folder = location.embedded_folder(url)
     if folder is not None:
-        # Not above: no other database needs it.
+        # Not at the top: no other database needs it.
         from datanommer.models import embedded
 
         url = embedded.start(folder, create=create)
     parsed = location.parse(url)
     in_url = transaction_settings.parse(" ".join(parsed.normalized_query.get("options", ())))
     hosts = str(parsed.get_dialect()().create_connect_args(parsed)[1].get("host", ""))
-    # The same names in the URL take precedence, but for the options.
+    # The same names in the URL take precedence, except for the options.
     arguments = {
         # libpq applies it to each host.
         "connect_timeout": max(connect_timeout // len(hosts.split(",")), 1),
@@ -99,14 +99,14 @@ def create_engine(
 
 
 def _read_json(text: str) -> Any:
-    # Not above: most commands print JSON as PostgreSQL gives it.
+    # Not at the top: most commands print JSON as PostgreSQL gives it.
     from datanommer.models.envelopes import json_text
 
     return json_text.read(text)
 
 
 def conninfo(connection: sa.Connection) -> str:
-    """What another library gives to libpq to be where a connection of `create_engine` is.
+    """libpq's connection string for another library, to the server that a connection is on.
 
     It may hold a password: it must not be shown.
 
@@ -134,7 +134,7 @@ def describe(engine: sa.Engine) -> str:
 
 
 def cause(error: BaseException) -> BaseException:
-    """The error of psycopg2 that came first; of any other error, itself.
+    """The first error of psycopg2 in a chain; any other error itself.
 
     When a connection is lost, the rollback fails as well. Its error hides the first one.
     """

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from datanommer.models.database import engine as engines
 from datanommer.models.errors import DatanommerError
 
-#: The revision of this version's schema. A test holds it equal to the migrations.
+#: The revision of this version's schema. A test compares it with the migrations.
 HEAD = "c81d0a4f92e7"
 # The last revision of the classic line. Our migrations start from it.
 _LAST_CLASSIC = "57be773be52b"
@@ -46,7 +46,7 @@ _FEDORA_MESSAGING = frozenset(
     }
 )
 _CLASSIC_TABLES = {"messages", "user", "package", "user_messages", "package_messages"}
-#: The tables at head. A test holds them equal to those of the models.
+#: The tables at head. A test compares them with those of the models.
 OWN_TABLES = frozenset(
     {
         "archive",
@@ -67,7 +67,7 @@ _SET_ASIDE = frozenset(f"classic_{name}" for name in _CLASSIC_TABLES)
 _KNOWN_TABLES = OWN_TABLES | _CLASSIC_TABLES | _SET_ASIDE
 # No other program has these, in all likelihood.
 _UNMISTAKABLE = _SET_ASIDE | {"package_messages"}
-# Columns of the table `messages`: by them, the lines are told apart.
+# Columns of the table `messages` that tell the lines apart.
 _CLASSIC_COLUMN = "_msg"
 _NEWER_COLUMN = "agent_name"
 _OWN_COLUMNS = {"msg", "extra", "certificate_id"}
@@ -78,7 +78,7 @@ _NEW_TABLES = "4e92b7d1c05f"
 _REWRITTEN = "1f7c58e2a96d"
 _CLASSIC_DROPPED = "d05b3e817f42"
 # What each step after that adds: a table, a view, an index, a constraint, a trigger, a function or
-# a column of topics. The step that only comments is left out: it may be run twice.
+# a column of topics. The step that only sets comments is left out: it may run twice.
 _ADDED = {
     "69af24c8130e": "messages_msg_id_key",
     "a28e6d15f9b7": "messages_timestamp_id_idx",
@@ -142,7 +142,7 @@ class Inventory(NamedTuple):
         revisions: those in `alembic_version`; none if that is missing or empty.
         tables: the names of the tables that datanommer knows, in this version or the classic one.
         columns: those of the table `messages`.
-        added: of what the last steps add, the names that are there.
+        added: those names in `_ADDED` that are there.
         is_standby: whether its server is a standby, which takes no changes.
     """
 
@@ -153,9 +153,9 @@ class Inventory(NamedTuple):
     is_standby: bool
 
     def fault(self, folder: Path) -> str | None:
-        """Why the tables are not those of the revision, and what to do; after the database's name.
+        """Why the tables do not fit the revision, and what to do; follows the database's name.
 
-        None where they are, or where nobody can tell.
+        None if they fit, or if nobody can tell.
 
         Args:
             folder: where to run alembic.
@@ -181,7 +181,7 @@ class Inventory(NamedTuple):
         return None
 
     def _has_lost_its_revision(self) -> bool:
-        """Whether tables of datanommer are there without one; classic ones need none."""
+        """Whether there are tables of datanommer without a revision; classic ones need none."""
         is_own = self.columns >= _OWN_COLUMNS or self.tables & _UNMISTAKABLE
         is_classic = _CLASSIC_COLUMN in self.columns and not self.tables & _SET_ASIDE
         return bool(is_own and not is_classic and not self.revisions)
@@ -198,7 +198,7 @@ class Inventory(NamedTuple):
                 "If that finds a difference, restore the database from a backup."
             )
         if revision == _REWRITTEN:
-            # Nothing in the catalogue tells it from the two before, where the new tables are empty.
+            # The catalogue looks the same at the two before, where the new tables are empty.
             return (
                 "The upgrade has set the classic tables aside, and they still hold every message. "
                 f"Make a backup, and type: {stamp} && alembic downgrade {_NEW_TABLES} {_WITH_URL}. "
@@ -225,7 +225,7 @@ class Inventory(NamedTuple):
 
     @property
     def line(self) -> Line | None:
-        """The line of datanommer that the table `messages` is of; None if it is of no line."""
+        """The line of datanommer that the table `messages` belongs to, if any."""
         if self.columns >= _OWN_COLUMNS:
             return Line.OWN
         if _CLASSIC_COLUMN in self.columns:
@@ -233,7 +233,7 @@ class Inventory(NamedTuple):
         return Line.NEWER if _NEWER_COLUMN in self.columns else None
 
     def foreign(self) -> frozenset[str]:
-        """The tables of another program, if there are any that datanommer needs the names of."""
+        """The tables of another program whose names datanommer needs itself."""
         is_known = self.revisions or self.line is Line.CLASSIC
         return frozenset() if is_known else self.tables
 

@@ -8,16 +8,16 @@ The consumer, the commands and alembic take the first of these that there is:
 4. ``datanommer.sqlalchemy.url`` in the fedmsg configuration,
 5. the embedded server in ``$XDG_DATA_HOME/datanommer``, if that folder exists.
 
-A command that only reads may ask a replica instead. The same places name it, but for the first and
+A command that only reads may ask a replica instead. The same places name it, except the first and
 the last:
 
 2. ``datanommer.sqlalchemy.read_url`` in the file that ``--config-filename`` names,
 3. the environment variable ``DATANOMMER_SQLALCHEMY_READ_URL``,
 4. ``datanommer.sqlalchemy.read_url`` in the fedmsg configuration.
 
-The first place that names a database or a replica decides. So a replica that the fedmsg
-configuration names is not asked where ``--url`` or the environment names a database: who did that
-means that one, and it may hold another archive.
+The first place that names a database or a replica decides. So if ``--url`` or the environment names
+a database, a replica in the fedmsg configuration is not asked: whoever named that database means
+it, and it may hold another archive.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _HOSTS = re.compile(
     r"(//(?:[^:/]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)((?:/[^?@]*)?)(?:\?([^@]*))?", re.DOTALL
 )
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.%]*)\]|([\w.%-]*))(?::([0-9]*))?")
-# What a database is not called, and a URL in the wrong place has: libpq would read it as one.
+# No database name has these, but a misplaced URL does, and libpq would read it as one.
 _NO_NAME = re.compile(r"[@=:/\s]")
 # What may be shown of the query of a URL; whatever else is there may be a secret.
 _SHOWN_KEYS = ("host", "port", "sslmode", "target_session_attrs")
@@ -86,7 +86,7 @@ def locate(
         config_filename: the only file to load the configuration from, instead of the usual ones.
         default_may_be_made: whether to return the embedded default even if its folder does not
             exist yet.
-        replica_will_do: whether to return a replica where the first place that names any has one.
+        replica_will_do: whether to return a replica, if the place that decides names one.
 
     Raises:
         ConfigurationError: the fedmsg configuration cannot be loaded.
@@ -191,7 +191,7 @@ def parse(url: str) -> sa.URL:
 
 
 def _require_known_names(parsed: sa.URL) -> None:
-    """Refuse names in the query of a URL that libpq would refuse, once it is to connect."""
+    """Refuse names in the query of a URL that libpq would refuse later, when it connects."""
     try:
         psycopg2.extensions.make_dsn(**dict.fromkeys(parsed.query, ""))
     except psycopg2.ProgrammingError:
@@ -202,7 +202,7 @@ def _require_known_names(parsed: sa.URL) -> None:
 
 
 def _with_hosts_in_query(rest: str) -> str:
-    """A URL without its scheme; if it has several hosts, they are where SQLAlchemy takes them.
+    """A URL without its scheme; several hosts are moved to the query, where SQLAlchemy takes them.
 
     Raises:
         ValueError: one of them is no host.
@@ -254,7 +254,7 @@ def describe(url: str) -> str:
         return f"embedded://{folder}"
     parsed = parse(url)
     hidden = [key for key in parsed.query if key not in _SHOWN_KEYS]
-    # Behind an @ in it, there may be a password without its colon.
+    # After an @ in the user name, there may be a password that lacks its colon.
     user = (parsed.username or "").partition("@")[0] or None
     shown = parsed.difference_update_query(hidden).set(drivername="postgresql", username=user)
     text = shown.render_as_string(hide_password=True)

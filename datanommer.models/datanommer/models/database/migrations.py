@@ -57,14 +57,14 @@ def upgrade(
     Args:
         engine: of the database to migrate.
         revision: the last revision, in the form that ``alembic upgrade`` takes.
-        alembic_ini: the alembic.ini of other migrations than those of this package.
+        alembic_ini: the alembic.ini of migrations other than this package's.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
         NotAtHead: a step refuses to run; the message says why. The steps before it are kept.
         DatanommerError: PostgreSQL stopped a step. The steps before it are kept.
     """
-    # Here, because most commands migrate nothing, and alembic takes 0.12 s to import.
+    # Not at the top: most commands migrate nothing, and alembic takes 0.12 s to import.
     from alembic import command
     from alembic.util import CommandError
 

@@ -1,7 +1,7 @@
 """Why a server refuses a connection, and what to do about it.
 
-libpq hands on no SQLSTATE of a connection that failed, only a text. So we read that, and where it
-is in a language that we do not know, we only tell that the server has answered.
+libpq gives no SQLSTATE when a connection fails, only a text. So we read the text. If we do not know
+its language, we can only tell that the server has answered.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from datanommer.models.database import engine as engines
 
-# What the server says, in any language: libpq writes its severity before it, a colon and two
-# spaces. And what libpq itself says, once the server has answered.
+# What the server says, in any language: libpq puts the severity, a colon and two spaces before it.
+# Also what libpq itself says once the server has answered.
 _ANSWERED = re.compile(
     r"(^|: )[^\s:]+:  \S|fe_sendauth: no password|does not support SSL|certificate verify failed|"
     r"session is |hot standby mode",
@@ -88,7 +88,7 @@ def _command(program: str, url: sa.URL, name: str) -> str:
     """The command that makes a database or a role, on the server of the URL."""
     arguments = url.get_dialect()().create_connect_args(url)[1]
     options = {"-h": arguments.get("host"), "-p": arguments.get("port")}
-    if program == "createdb":  # the role of the URL may have the right to; it makes no role
+    if program == "createdb":  # not for createuser: the role of the URL is the one missing
         options["-U"] = arguments.get("user")
     words = [str(word) for option in options.items() if option[1] for word in option]
     return shlex.join([program, *words, name])

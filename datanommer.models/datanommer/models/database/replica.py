@@ -1,4 +1,4 @@
-"""A replica of the database, which a command that only reads asks while it is well."""
+"""A replica of the database, which commands that only read use as long as it works."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from datanommer.models.errors import (
     UnusableURL,
 )
 
-# For a connection, and again for the look at the schema. The primary is there as well, so nobody
-# should wait for long.
+# For connecting, and again for checking the schema. It is short, because the primary can answer
+# instead.
 _SECONDS = 3
 
 
@@ -28,7 +28,7 @@ def create_engine(replica: Location) -> sa.Engine:
         replica: as `location.locate` returns it.
 
     Raises:
-        UnusableURL: datanommer cannot use its URL; says where that stands.
+        UnusableURL: datanommer cannot use its URL; says where it is set.
     """
     try:
         return engines.create_engine(
@@ -45,7 +45,7 @@ def require_head(engine: sa.Engine) -> None:
         engine: of the replica. It is of no use afterwards if this raises.
 
     Raises:
-        ReplicaUnavailable: it is not so; says why, on one line.
+        ReplicaUnavailable: it does not answer, or is not at head; says why, on one line.
     """
     try:
         migrations.require_head(engine, Deadline(_SECONDS))

@@ -1,4 +1,4 @@
-"""The timeline of a database, by which one that has taken the place of another is recognised."""
+"""The timeline of a database, which shows whether another one has taken its place."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _QUERY = sa.text(
 
 
 def current(engine: sa.Engine, deadline: Deadline) -> str:
-    """What is another after a failover or a restore, as ``7321.../00000001/16412``.
+    """What changes with a failover or a restore, such as ``7321.../00000001/16412``.
 
     The system identifier of the server, its timeline, and the OID of the table ``messages`` (0
     where there is none). Any role may ask for it.
 
     Args:
         engine: of the database.
-        deadline: of the question.
+        deadline: for the query.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the server does not answer, or is a standby.

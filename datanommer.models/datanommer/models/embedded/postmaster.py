@@ -1,14 +1,14 @@
 """The server's process: find it, start it, ask it, stop it."""
 
-# Why not pg_ctl, which the wheel ships as well? We built it with the one of PostgreSQL 18.4. It
-# passes the tests and 20 rounds of five starters with random SIGKILLs, and saves one line of
-# 188, because whatever reads /proc below has to stay:
+# Why not pg_ctl, which the wheel ships as well? We tried the one of PostgreSQL 18.4. It passes the
+# tests and 20 rounds of five starters with random SIGKILLs, but saves only one line of 188, because
+# whatever reads /proc below has to stay:
 # - pg_ctl believes postmaster.pid. When a killed server's pid was another process's by now,
 #   `stop` killed that process, `status` called it the server, and `start` gave up.
 # - While another starter's server comes up, `start` fails, and no command waits for that server.
 # - `stop` needs the binaries. Ours stops a server whose wheel was uninstalled.
 # - `start` hands the paths in double quotes to /bin/sh, which expands a $HOME or `x` in them;
-#   and its own words land among those of PostgreSQL that tell why the server did not start.
+#   and its own output mixes with PostgreSQL's reasons why the server did not start.
 # - It looks every 0.1 s: 0.17 s to start and 0.12 s to stop, where ours take 0.07 s and 0.02 s.
 
 from __future__ import annotations

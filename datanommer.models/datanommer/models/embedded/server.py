@@ -20,7 +20,7 @@ from datanommer.models.embedded.binaries import Binaries
 from datanommer.models.embedded.cluster import MOVED, PORT, ROLE, Cluster
 from datanommer.models.errors import EmbeddedError
 
-#: The database in the server; there is no other one of ours.
+#: The only database of ours in the server.
 DATABASE = "datanommer"
 
 
@@ -109,7 +109,7 @@ def stop(folder: Path) -> bool:
 
 
 def status(folder: Path) -> Status:
-    """Look at the server of a folder; this makes and starts nothing.
+    """Look at the server of a folder without making or starting anything.
 
     Args:
         folder: the folder that an ``embedded:`` URL names.

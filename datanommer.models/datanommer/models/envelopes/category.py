@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-#: What stands where a topic has too few parts to have a category.
+#: The category of a topic that has too few parts for one.
 UNCLASSIFIED = "Unclassified"
 
 
 @lru_cache(maxsize=10_000)  # a bus has some hundreds of topics
 def categorize(topic: str) -> str:
-    """The category of a topic: its fourth part (third, for a VirtualTopic), as ever on the bus.
+    """The category of a topic: its fourth part (third, for a VirtualTopic), as always on the bus.
 
     Scripts send topics of ``logging.stats`` with any prefix or none: their category is ``logging``.
     """

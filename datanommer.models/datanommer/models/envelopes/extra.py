@@ -1,4 +1,4 @@
-"""What the columns of a row cannot give back of an envelope: the column `extra`.
+"""The column `extra`: what the other columns of a row cannot give back of an envelope.
 
 The columns give back a body: a column that is NULL is an absent key. Where that body would differ
 from the one received, `extra` holds the difference:
@@ -8,8 +8,8 @@ from the one received, `extra` holds the difference:
 `set` and `unset` turn the body that the columns give into the one received. `envelope` is where
 the envelope differs from the columns. A body that is whole in its columns has no `extra`.
 
-A message of AMQP may have an `id` there as well: the one that it was sent with, where its `msg_id`
-does not tell (see `datanommer.models.preparing.fedora_messaging.sent_id`).
+For a message from AMQP, `extra` may hold an `id` as well: the one that it was sent with, if its
+`msg_id` does not show it (see `datanommer.models.preparing.fedora_messaging.sent_id`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 #: Where the text of an `extra` holds the timestamp and the signature that were sent, as regular
 #: expressions for PostgreSQL: its JSON operators fail on a document that holds \u0000 or half of a
-#: surrogate pair anywhere. They count on `difference`, which puts these two first.
+#: surrogate pair anywhere. They rely on `difference`, which puts these two first.
 SENT_TIMESTAMP = r'^\{"set": \{"timestamp": (-?[0-9.e+-]+)[,}]'
 SENT_SIGNATURE = r'^\{"set": \{(?:"timestamp": [^,}]+, )?"signature": ("(?:[^"\\]|\\.)*")[,}]'
 _FIRST = ("timestamp", "signature")
@@ -35,7 +35,7 @@ def difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[
         columns: those columns that are not NULL, and `msg`, under the body's keys.
     """
     body = envelope["body"]
-    # As nearly always, and quickly. Only numbers can be equal and not the same: 1, 1.0 and true.
+    # The usual case, tested quickly. Only numbers can be equal and not the same: 1, 1.0 and true.
     if (
         columns == body
         and columns["i"] is body["i"]
@@ -56,7 +56,7 @@ def difference(envelope: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `new` that `old` lacks or has otherwise (an int is not the same float).
+    """The entries of `new` that `old` lacks or has with another value (1 is not 1.0).
 
     They are sorted, so that a message which is dumped and loaded has the same difference.
     """

@@ -1,11 +1,11 @@
 """The id of a message, and what makes two messages the same.
 
-The id is that of the body, else that of the headers. A message with a time but without an id gets
-one that is made of its content, so that a retry or a second hub finds the same. So does what came
-over STOMP, which may be delivered again. Any other message without both gets an id and a time of
-its own, once (`Fallback`).
+The id is that of the body, or else of the headers. A message with a time but without an id gets
+one made from its content, so that a retry or a second hub makes the same. So does a message from
+STOMP, which may be delivered again. Any other message that lacks both gets a new id and the
+current time, once (`Fallback`).
 
-Over AMQP an id has no year. Who carries the message on puts one in front (`with_year`).
+Over AMQP an id has no year. Whoever passes the message on puts one in front (`with_year`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from datanommer.models.errors import NotStorable
 
 #: The year in front of an id.
 YEAR = re.compile(r"([0-9]{4})-")
-#: Of the oldest message that the archive holds.
+#: The year of the oldest message that the archive can hold.
 _FIRST_YEAR = 1970
 _MILLISECONDS = re.compile("[0-9]{1,15}")
 
-# RabbitMQ's ids over STOMP are those of a delivery, and another one the next time (source:
+# RabbitMQ's ids over STOMP belong to a delivery; the next one has another id (source:
 # rabbit_stomp_util, RabbitMQ 3.10).
 _OF_DELIVERY = re.compile(r".*@@session-[^@]*@@[0-9]+", re.DOTALL)
-# The headers that may differ when a message is delivered again, or say nothing of it: of STOMP, and
-# of RabbitMQ's quorum queues.
+# Headers of STOMP and of RabbitMQ's quorum queues that may differ with each delivery, or that say
+# nothing about the message.
 _OF_TRANSPORT = {
     *("ack", "content-length", "delivery-count", "message-id", "receipt", "redelivered"),
     *("redelivery-count", "subscription", "transaction", "x-delivery-count", "JMSXDeliveryCount"),
@@ -41,11 +41,11 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/fedora-infra/dat
 
 
 class Fallback(NamedTuple):
-    """The time and the id for a message that comes without, the same however often it is tried.
+    """The time and the id for a message that has none; they stay the same with each retry.
 
     Attributes:
         moment: when it was first looked at, or put into the spool, in epoch seconds.
-        unique: what makes an id of it, if it has none either.
+        unique: what its id is made of, if it has none either.
     """
 
     moment: float
@@ -77,9 +77,9 @@ def lacks_time(envelope: Mapping[str, Any]) -> bool:
 
 
 def stomp_timestamp(envelope: Mapping[str, Any]) -> float | None:
-    """When the broker got what came over STOMP, in epoch seconds; None where it does not say so.
+    """When the broker got a message from STOMP, in epoch seconds; None if it does not say so.
 
-    ActiveMQ tells it in the header `timestamp`, in milliseconds.
+    ActiveMQ puts it into the header `timestamp`, in milliseconds.
     """
     told = (_stomp_headers(envelope) or {}).get("timestamp")
     if not isinstance(told, str) or not _MILLISECONDS.fullmatch(told):
@@ -98,7 +98,7 @@ def headers_of(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def own_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Those headers that are the same whenever the message is delivered."""
+    """The headers that are the same with every delivery of a message."""
     return {name: value for name, value in headers.items() if name not in _OF_TRANSPORT}
 
 
@@ -124,7 +124,7 @@ def identify(envelope: Mapping[str, Any], timestamp: datetime) -> str:
 
 
 def _id_of_content(envelope: Mapping[str, Any]) -> str | None:
-    """The id that a message has by what it says, if another like it can only be the same."""
+    """An id made from the content of a message; None if two messages can have the same content."""
     body = envelope["body"]
     if not lacks_time(envelope):
         year = fields.read_timestamp(body["timestamp"]).year

@@ -1,4 +1,4 @@
-"""The JSON of a column: as long and as deep as the archive takes it."""
+"""The JSON of a column, no longer and no deeper than the archive takes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def to_json(name: str, value: Any, *, is_read: bool = False) -> str:
     Args:
         name: what the value is, for the reason.
         value: the value.
-        is_read: whether it is of what `json_text.read` gave.
+        is_read: whether it comes from `json_text.read`.
 
     Raises:
         NotStorable: it has no JSON, or its JSON is too long or nests too deep.

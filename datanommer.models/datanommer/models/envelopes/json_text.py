@@ -1,12 +1,12 @@
 """JSON text, read and written as Python's `json` does it, at three times its speed.
 
-msgspec does it wherever it gives the same as `json`. Where it does not, or refuses, `json` does it:
+msgspec does it wherever its result is the same. `json` does the rest, because msgspec differs:
 
 - It writes no escapes for characters beyond ASCII, nor for DEL.
-- It writes some floats otherwise: 1e16 and 0.00001 for Python's 1e+16 and 1e-05. So `read` gives
+- It writes some floats differently: 1e16 and 0.00001 for Python's 1e+16 and 1e-05. So `read` gives
   such a float a type of its own, which msgspec does not write.
-- It reads neither NaN nor half of a surrogate pair, which Python does, and its errors have other
-  words.
+- It reads neither NaN nor half of a surrogate pair, which Python does, and words its errors
+  differently.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-# From where on, and up to where, neither Python nor msgspec writes an exponent.
+# Between these, neither Python nor msgspec writes an exponent.
 _LEAST, _LIMIT = 1e-4, 1e16
 
 
@@ -35,9 +35,8 @@ def _float(text: str) -> float:
 _read = msgspec.json.Decoder(float_hook=_float).decode
 _write = msgspec.json.Encoder().encode
 _write_sorted = msgspec.json.Encoder(order="deterministic").encode
-# As json.loads and json.dumps do it, with a decoder and an encoder that are made once. The encoder
-# does not look for circles, which saves a tenth of its time: they nest without end, and are found
-# by that.
+# The decoder and the encoder of json.loads and json.dumps, made once. The encoder does not look for
+# circular references, which saves a tenth of its time: they nest too deep, and fail for that.
 _decoder = json.JSONDecoder(parse_float=_float, parse_constant=_float)
 _encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
 _encode_sorted = json.JSONEncoder(
@@ -80,7 +79,7 @@ def write(value: Any) -> str:
 
 
 def write_again(value: Any) -> str:
-    """The same of a value that `read` gave, or of a part of it: quicker.
+    """The same, but quicker, of a value that `read` gave, or of a part of it.
 
     Raises:
         ValueError, RecursionError: as for `write`.

@@ -23,7 +23,7 @@ class _Token(str):
         return token
 
 
-#: Said of a text that is not exactly what came.
+#: The note on JSON that is not exactly what was received.
 INEXACT = "JSON has no form for all of it"
 
 
@@ -43,7 +43,7 @@ def write(value: Any) -> tuple[bytes, bool]:
 
 
 class _Writer:
-    """Writes one value; `is_exact` until something was written otherwise than it is."""
+    """Writes one value; `is_exact` is true until something cannot be written as it is."""
 
     def __init__(self) -> None:
         self.is_exact = True

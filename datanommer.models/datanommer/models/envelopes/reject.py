@@ -48,9 +48,9 @@ class Reject:
         Args:
             received: what came, as an object, or as bytes where it could not be read as one.
             error: why it cannot be stored.
-            topic: the topic, where `received` does not tell.
+            topic: the topic, if it is not in `received`.
             msg_id: the id, likewise.
-            identified_by: what makes two the same, where that is not all of `received`.
+            identified_by: what makes two rejects the same, if that is not all of `received`.
         """
         outer = received if isinstance(received, dict) else {}
         inner = outer.get("body")
@@ -102,9 +102,9 @@ class Reject:
 
 
 def _identity(envelope: dict[str, Any]) -> bytes | None:
-    """What makes two the same where some headers differ with each delivery; else None.
+    """What makes two rejects the same if some headers differ with each delivery; else None.
 
-    Over STOMP they are beside the body, over AMQP in it.
+    Over STOMP the headers are beside the body, over AMQP in it.
     """
     own = _with_own_headers(envelope)
     body = own.get("body")

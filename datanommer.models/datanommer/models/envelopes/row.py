@@ -1,4 +1,4 @@
-"""A row: a message as the archive holds it, made of an envelope, which it gives back."""
+"""A row: a message as the archive holds it, made from an envelope, and back into one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _OPTIONAL_TEXTS = (
 )
 
 
-# A dataclass takes five times as long to make. No row refers to itself, so none is garbage that
-# only Python's collector finds.
+# A dataclass takes five times as long to make. No row refers to itself, so none needs Python's
+# garbage collector.
 class Row(msgspec.Struct, gc=False):
     """A message as the archive holds it.
 
@@ -44,7 +44,7 @@ class Row(msgspec.Struct, gc=False):
             `datanommer.models.storing.duplicates` looks for it under those of other years.
         users: the names of the users that the message concerns, each once.
         packages: the names of the packages, likewise.
-        agent: the name of the user who did what the message tells, or None where nobody knows.
+        agent: the name of the user who did what the message is about; None if nobody knows.
     """
 
     msg_id: str
@@ -86,7 +86,7 @@ class Row(msgspec.Struct, gc=False):
             assigned: a `msg_id` and a `timestamp` that this message got from the archive before.
             from_amqp: whether it came over AMQP. A bridge's `username` and AMQP's headers show
                 it, too.
-            sent_id: the id that it had there, where its `msg_id` does not tell.
+            sent_id: the id that it had over AMQP, if its `msg_id` does not show it.
             is_read: whether `datanommer.models.envelopes.json_text.read` gave its `msg`.
 
         Raises:
@@ -99,7 +99,7 @@ class Row(msgspec.Struct, gc=False):
         if sent is None:
             sent = identity.stomp_timestamp(envelope)
         timestamp = fields.read_timestamp(sent)
-        # Written first: what follows can rely on content that is neither too deep nor no JSON.
+        # Written first, so that what follows can rely on JSON that is not too deep.
         msg_text = json_column.to_json("msg", body.get("msg"), is_read=is_read)
         headers_text = None if headers is None else json_column.to_json("headers", headers)
         msg_id = fields.first_text(assigned.get("msg_id"))
@@ -162,7 +162,7 @@ class Row(msgspec.Struct, gc=False):
 
     @property
     def size(self) -> int:
-        """How many characters it has; the columns that are short, and indexed, do not count."""
+        """How many characters it has, without its short, indexed columns."""
         long = (self.msg, self.headers, self.extra, self.certificate)
         return sum(len(text) for text in long if text)
 

@@ -12,13 +12,13 @@ from datanommer.models.errors import NotStorable
 from datanommer.models.preparing import archive_copy
 
 _REQUIRED = ("topic", "msg")
-# The tables of the classic line have these names.
+# What the tables of the classic line call these columns.
 _OTHER_NAMES = {"_msg": "msg", "_headers": "headers"}
 _TEXTS = (
     *("topic", "msg_id", "username", "agent_name", "crypto", "certificate", "signature"),
     *("source_name", "source_version", "agent"),
 )
-# Only a dump has this one: its other columns are then those of a record, too.
+# Only a dump has this column; its other columns are those of a record, too.
 _OF_A_DUMP = "extra"
 _JSON = ("msg", "i", "headers", "users", "packages", _OF_A_DUMP)
 _NUMBER = re.compile(r"-?[0-9.]+(?:e[+-]?[0-9]+)?")
@@ -51,7 +51,7 @@ def read_json(name: str, cell: str | None) -> Any:
     """The value of a cell of JSON; None where it is empty.
 
     Args:
-        name: of its column, for people.
+        name: of its column, for the error.
         cell: its text.
 
     Raises:

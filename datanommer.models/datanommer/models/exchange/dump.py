@@ -21,10 +21,10 @@ _COMMA = """
 
 
 def _query(where: str, *, as_list: bool) -> str:
-    """The names of a message are sorted as the messages are, and merged with them."""
+    """The query of a dump: names are sorted in the order of the messages, and merged with them."""
 
     def names(table: str) -> str:
-        # Rows here have the timestamp of their message.
+        # A row of an association has the timestamp of its message.
         source = (
             f"FROM {table} a JOIN messages m ON m.id = a.msg {where}"
             if where
@@ -71,7 +71,7 @@ def dump(engine: sa.Engine, output: Output, filters: Filters, *, as_list: bool =
     with engine.begin() as connection:
         cursor = connection.connection.cursor()
         select = cursor.mogrify(_query(where, as_list=as_list), parameters).decode()
-        # It compiles for longer than it then saves.
+        # Compiling the query takes longer than it saves.
         cursor.execute("SET LOCAL jit = off")
         # A quote and a delimiter that JSON cannot hold: CSV then passes it through untouched,
         # where COPY's own text format would double each backslash.

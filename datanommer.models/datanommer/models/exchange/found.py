@@ -1,4 +1,4 @@
-"""Messages that were found, as fields: what the forms of the commands are made of."""
+"""Messages that were found, as fields, from which the commands make their output."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from datanommer.models.exchange import record
 
-_FETCH = 50  # rows, which may be long, that memory holds at a time
+_FETCH = 50  # rows in memory at a time; they may be long
 
 
 def _time(column: str) -> str:
-    # As ISO 8601 has it, to the microsecond where there are any.
+    # In ISO 8601, with microseconds if there are any.
     digits = f"to_char({column}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
     return f"""coalesce('"' || rtrim(rtrim({digits}, '0'), '.') || 'Z"', 'null')"""
 

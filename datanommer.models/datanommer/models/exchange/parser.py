@@ -11,12 +11,12 @@ from datanommer.models.errors import NotStorable
 from datanommer.models.preparing import concerned, fedora_messaging
 from datanommer.models.preparing.preparation import Item, prepare
 
-# What an export of rejects has.
+# The keys of a line in an export of rejects.
 _OF_REJECT = {"rejected", "raw"}
 
 
 def is_message(value: Any) -> bool:
-    """Whether a value has the form of a message, be it one that can be stored or not."""
+    """Whether a value has the form of a message, whether it can be stored or not."""
     return isinstance(value, dict) and bool(
         {"body", "msg"} & value.keys() or value.keys() == _OF_REJECT
     )

@@ -25,7 +25,7 @@ def _signature_text() -> str:
     )
 
 
-# What their columns cannot give back of these two, `extra` holds.
+# `extra` holds what the columns of these two cannot give back.
 _SENT_TIMESTAMP = f"substring(m.extra::text FROM '{extra.SENT_TIMESTAMP}')"
 _SENT_SIGNATURE = f"substring(m.extra::text FROM '{extra.SENT_SIGNATURE}')"
 _SIGNATURE = f"coalesce({_signature_text()}, {_SENT_SIGNATURE}, 'null')"
@@ -62,7 +62,7 @@ CERTIFICATE = """
         SELECT to_json(body)::text AS json FROM certificates WHERE id = m.certificate_id OFFSET 0
     ) c ON true
 """
-#: What the fields need besides `messages m`, looked up for each row: for a few rows.
+#: What the fields need besides `messages m`, looked up row by row: good for a few rows.
 JOINS = {
     "certificate": CERTIFICATE,
     "users": """

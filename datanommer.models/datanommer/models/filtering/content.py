@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from datanommer.models.errors import InvalidQuery
 
 _INDEX = re.compile("[0-9]{1,9}")
-#: Each costs time with each message.
+#: Each part costs time with each message.
 _MAX_PARTS = 100
 
 

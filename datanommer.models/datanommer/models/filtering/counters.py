@@ -24,7 +24,7 @@ class Days(NamedTuple):
 
     Attributes:
         predicates: which rows of `topic_days` count its messages.
-        edges: the filters for what is left of it at its ends.
+        edges: the filters for the parts of days at both ends.
     """
 
     predicates: list[Predicate]

@@ -24,7 +24,7 @@ class Filters:
         since: no message sent before this (aware).
         before: no message sent after this (aware).
         msg_id: only the message with this id.
-        agents: who did what a message tells; where nobody knows, its `username`, who sent it.
+        agents: who did what a message is about; if nobody knows, who sent it (its `username`).
         contains, not_contains: texts that `msg` holds somewhere, as its JSON has them (escaped).
         field_values: values inside `msg`; see `datanommer.models.filtering.content`.
     """
@@ -110,7 +110,7 @@ class Filters:
             **lists: names, for each of the other attributes.
 
         Raises:
-            InvalidQuery: a name is none that the archive can hold.
+            InvalidQuery: the archive cannot hold one of the names.
         """
         return cls(
             since=since and times.as_utc(since),
@@ -189,7 +189,7 @@ def _has_surrogates(text: str) -> bool:
 
 
 def _read_time(name: str, value: Any) -> datetime | None:
-    """The aware datetime of one that may be naive (in UTC), of its text, or of epoch seconds."""
+    """The aware datetime of a datetime (naive is UTC), of its text, or of epoch seconds."""
     if value is None:
         return None
     if isinstance(value, str):

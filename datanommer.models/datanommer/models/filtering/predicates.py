@@ -1,8 +1,8 @@
 """Filters as predicates of SQL: the one way from filters into a query.
 
 To read or count all messages that match, PostgreSQL is left to choose how to look up what is not
-in an index. To read the first few, each index entry on the way is looked up by itself (`fenced`):
-the planner must not turn that around, as it does where it misjudges how many will match.
+in an index. To read the first few, each index entry on the way is looked up by itself (`fenced`).
+Otherwise the planner turns that around where it misjudges how many will match.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Predicate = sa.ColumnElement[bool]
 #: The filters that name users or packages, and the tables that tie those to messages.
 ASSOCIATIONS = {"users": tables.user_messages, "packages": tables.package_messages}
 _DIALECT = sa.URL.create("postgresql+psycopg2").get_dialect()()
-# All before some character of JSON, as json.dumps writes it: whole characters and whole escapes.
+# What may come before a match in JSON of json.dumps: whole characters and whole escapes.
 _WHOLE_CHARACTERS = r"^([^\\]|\\u[0-9a-f]{4}|\\[^u])*"
 
 
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
 
 def of(filters: Filters, entry: Entry, *, fenced: bool = False) -> list[Predicate]:
-    """What an entry, and what belongs to it, must fulfil."""
+    """The predicates for an index entry, and for the message that it leads to."""
     predicates = _of_columns(filters, entry)
     if entry.message is not None:
         predicates += _of_message(filters, entry.message)
@@ -133,8 +133,8 @@ def _of_message(filters: Filters, message: sa.FromClause) -> list[Predicate]:
 
 def _contains(message: sa.FromClause, needle: str) -> Predicate:
     text = sa.cast(message.c.msg, sa.Text)
-    # First what is quick, and what the index for it knows. Then, for the few that are left, that
-    # it does not begin within an escape: `\nothing` holds no "nothing".
+    # First the quick test, which the index of contains.sql can answer. Then, for the few that are
+    # left, that the text does not begin within an escape: `\nothing` holds no "nothing".
     return sa.and_(
         text.contains(needle, autoescape=True),
         text.regexp_match(_WHOLE_CHARACTERS + re.escape(needle)),
@@ -142,7 +142,7 @@ def _contains(message: sa.FromClause, needle: str) -> Predicate:
 
 
 def _may_match(message: sa.FromClause, fields: Iterable[FieldValue]) -> Predicate:
-    """Whether the JSON has the texts of one of the fields: most that do not match have none."""
+    """Whether the JSON has the texts of one of the fields, which most that do not match lack."""
     text = sa.cast(message.c.msg, sa.Text)
     return sa.or_(
         *(

@@ -13,9 +13,9 @@ from datanommer.models.filtering.filters import Filters
 from datanommer.models.filtering.topic_pattern import TopicPattern, known_topics
 
 _MOST = 3
-#: Names of users or packages that begin as the one that was typed.
+#: How many names of users or packages with the same first letter are compared.
 _MOST_LOOKED_AT = 20_000
-#: Names of users or packages that complete what is typed.
+#: How many names of users or packages are offered as completions.
 _MOST_OFFERED = 200
 #: How alike two names must be, as `difflib` measures it: "ralph" and "raplh" are.
 _CUTOFF = 0.7
@@ -64,10 +64,10 @@ def unknown(connection: sa.Connection, filters: Filters) -> Iterator[Unknown]:
 
 
 def starting_with(connection: sa.Connection, kind: str, start: str) -> list[str]:
-    """The names that the archive has and that begin so, in order; at once, however many messages.
+    """The names in the archive that begin so, in order; quick, however many messages there are.
 
-    Topics come without the prefix of the bus where none begins so with it. No users or packages
-    come where there are too many of them: a part of them would pass for all.
+    If no topic begins so, topics without the prefix of the bus are tried. If there are too many
+    users or packages, none are returned: a part of them would pass for all.
 
     Args:
         connection: to the database.

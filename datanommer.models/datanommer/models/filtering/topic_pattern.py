@@ -52,7 +52,7 @@ class TopicPattern:
 def resolve(connection: sa.Connection, filters: Filters) -> Filters:
     """The filters with the topics of the archive in place of patterns.
 
-    A pattern that means none stands for itself: no message has it.
+    A pattern that matches no topic stays as it is, and matches no message.
 
     Args:
         connection: to the database.

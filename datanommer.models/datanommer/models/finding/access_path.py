@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     # The commands have a connection, and do without the ORM, which starts slowly.
     from datanommer.models.database.session import Session
 
-#: How far the entries of an index are counted, to choose the one that has fewest. So many are
-#: counted in 2 ms; to look up what belongs to each of them takes 50 ms.
+#: At most how many entries of an index are counted, to choose the index with the fewest. Counting
+#: that many takes 2 ms; looking up what belongs to each of them takes 50 ms.
 MANY = 10_000
 
 
@@ -130,7 +130,7 @@ def count(session: Session | sa.Connection, filters: Filters) -> int:
 
 
 def order(columns: Any, *, descending: bool) -> list[sa.ColumnElement[Any]]:
-    """The order of time of what has the columns `timestamp` and `id`."""
+    """The order of time, for anything with the columns `timestamp` and `id`."""
     both = (columns.timestamp, columns.id)
     return [column.desc() if descending else column.asc() for column in both]
 

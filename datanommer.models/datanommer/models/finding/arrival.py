@@ -29,7 +29,7 @@ _PAUSE = 0.01  # seconds
 
 
 def settled(session: Session | sa.Connection) -> int:
-    """The id up to which no message will come to light any more; see this module's docstring.
+    """The id up to which no further message can appear; see this module's docstring.
 
     Raises:
         NotSettled: a writer does not end.

@@ -27,10 +27,10 @@ def to_text(cursor: Cursor) -> str:
 
 
 def from_text(text: Any) -> Cursor:
-    """The cursor in order of time of a text.
+    """The cursor in order of time that a text holds.
 
     Raises:
-        InvalidQuery: there is none.
+        InvalidQuery: it holds none.
     """
     match = _OF_TIME.fullmatch(text) if isinstance(text, str) else None
     try:
@@ -42,10 +42,10 @@ def from_text(text: Any) -> Cursor:
 
 
 def id_from_text(text: Any) -> int:
-    """The id of a text, which is the cursor in the order of arrival.
+    """The id that a text holds, which is the cursor in the order of arrival.
 
     Raises:
-        InvalidQuery: there is none.
+        InvalidQuery: it holds none.
     """
     if isinstance(text, str) and _OF_ID.fullmatch(text) and int(text) <= _MAX_ID:
         return int(text)

@@ -35,7 +35,7 @@ def arriving(
     read: Callable[[Sequence[int]], Iterable[_Row]],
     say: Callable[[str], object],
 ) -> Iterator[list[_Row]]:
-    """What is read of the messages that arrive from now on, in chunks; without an end.
+    """What `read` gives for the messages that arrive from now on, in chunks, without end.
 
     While the database is away, it is tried again, and nothing is missed.
 
@@ -104,7 +104,7 @@ def arrived(engine: sa.Engine, filters: Filters, after: int) -> tuple[list[int],
         last = arrival.settled(connection)
         if last <= after:
             return [], after
-        # Only now: the topics of all these messages are there.
+        # Only now are the topics of all these messages there.
         query = _query(topic_pattern.resolve(connection, filters), after, last)
         rows = connection.execute(query).all()
     found = [row_id for row_id, *msg in rows if content.all_match(filters.field_values, *msg)]

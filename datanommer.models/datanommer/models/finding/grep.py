@@ -136,7 +136,7 @@ def count(session: Session | sa.Connection, filters: Filters) -> int:
     inverted = _inverted(filters)
     if inverted is not None:
         all_of_them, excluded = inverted
-        # In this order, what is stored meanwhile is counted too much, and never below 0.
+        # In this order, messages that arrive meanwhile make it too high, but never negative.
         number_excluded = count(session, excluded)
         return count(session, all_of_them) - number_excluded
     return access_path.count(session, filters)

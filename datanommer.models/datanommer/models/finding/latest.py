@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from datanommer.models.filtering.filters import Filters
 from datanommer.models.finding import stream
 
-# However many messages there are.
+# One look-up in an index for each category, however many messages there are.
 _OF_EACH_CATEGORY = """
     SELECT m.id FROM (SELECT DISTINCT category FROM topics) known
     CROSS JOIN LATERAL (

@@ -16,9 +16,9 @@ from datanommer.models.finding import access_path
 from datanommer.models.finding.cursor import Cursor
 
 _CHUNK_SIZE = 1000
-#: The first messages come as soon as they are found. After them, a query for each would be slow.
+#: Small chunks first, so that the first messages come at once. A query for each would be slow.
 _FIRST_SIZES = (1, 10, 100)
-_FETCH = 50  # rows with their content, which may be long, that memory holds at a time
+_FETCH = 50  # rows with their content in memory at a time; they may be long
 
 
 def ids(
@@ -42,7 +42,7 @@ def ids(
     left = limit
     after: Cursor | None = None
     for most in chain(_FIRST_SIZES if limit is None else (), repeat(_CHUNK_SIZE)):
-        # Of those that SQL finds, not all have the fields.
+        # Not all that SQL finds have the fields.
         size = most if left is None or filters.field_values else min(left, most)
         with engine.connect() as connection:
             matching = path.first(size, descending=descending, after=after)

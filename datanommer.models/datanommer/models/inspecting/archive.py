@@ -18,9 +18,9 @@ from datanommer.models.inspecting.silence import Silent
 from datanommer.models.inspecting.size import Size
 from datanommer.models.inspecting.unseen import Unseen, see
 
-#: For each question, in PostgreSQL's words, so that a monitor gets an answer.
+#: PostgreSQL's settings for each question, so that a monitor gets an answer.
 TIMEOUTS = {"lock_timeout": "3s", "statement_timeout": "15s"}
-#: For all of them, in seconds, even if the server does not answer at all.
+#: For all questions together, in seconds, even if the server does not answer at all.
 SECONDS = 30.0
 
 Part = TypeVar("Part")
@@ -32,7 +32,7 @@ class Archive(NamedTuple):
     Attributes:
         schema: how far it is from that of this version.
         server: the server, and who we are there.
-        standbys: those that follow it; of a standby, itself.
+        standbys: those that follow the server; on a standby, only itself.
         size: how large it is.
         newest: the newest messages.
         silent: the categories that have fallen silent.

@@ -1,4 +1,4 @@
-"""When the archive stored a message last, by its own clock: in all, and of each category."""
+"""When the archive last stored a message, by its own clock: of any category, and of each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from datanommer.models import times
 
-# By way of JSON, because the column comes with the last step of the migrations: before that, it is
-# not known.
+# Read through JSON, because the column last_stored does not exist before the last migration.
 _CATEGORIES = sa.text(
     """
     SELECT category, sum(messages)::bigint, max(last_seen),

@@ -21,7 +21,7 @@ _SERVER = sa.text(
         pg_is_in_recovery()
     """
 )
-# Nothing but its process is shown to a role without pg_monitor.
+# A role without pg_monitor sees only the process of a standby.
 _FOLLOWERS = sa.text(
     """
     SELECT application_name, state, behind,
@@ -32,7 +32,7 @@ _FOLLOWERS = sa.text(
     ORDER BY application_name
     """
 )
-# A standby that has replayed all it got is up to date, if it still gets something.
+# A standby that has replayed all that it got is up to date, if it is still streaming.
 _FOLLOWING = sa.text(
     """
     SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS is_streaming,
@@ -49,7 +49,7 @@ class Server(NamedTuple):
         version: of PostgreSQL.
         role: the name of the role that we run as.
         is_superuser: whether it may do anything.
-        groups: those of the roles of datanommer that it is a member of.
+        groups: the roles of datanommer that it is a member of.
         is_standby: whether the server is a standby, which takes no changes.
     """
 
@@ -86,7 +86,7 @@ def look(connection: sa.Connection) -> Server:
 
 
 def standbys(connection: sa.Connection) -> list[Standby]:
-    """The standbys that follow a primary; of a standby, itself.
+    """The standbys that follow a primary; on a standby, only itself.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.

@@ -11,13 +11,13 @@ from datanommer.models import times
 
 #: How far back the gaps between messages are looked at.
 WINDOW = timedelta(days=30)
-#: A gap that is shorter counts as one of this length.
+#: A shorter gap counts as one of this length.
 SHORTEST_GAP = timedelta(hours=1)
-#: How many times its longest gap a category has to be silent.
+#: A category has fallen silent after so many times its longest gap.
 FACTOR = 3
 
-# From message to message it takes one look at the index for each gap that could be the longest, not
-# one for each message: all within the longest gap so far is skipped. So it takes as long at ten
+# The walk from message to message skips all within the longest gap so far: it looks at the index
+# once for each gap that could be the longest, not for each message. So it takes as long at ten
 # million messages as at ten thousand. It begins with the last message before the window, so that a
 # gap that reaches into it counts. A category that was heard for less than a day has no rhythm yet.
 _SILENT = sa.text(
@@ -85,7 +85,7 @@ def look(connection: sa.Connection) -> list[Silent]:
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.
     """
-    # It reads little, and the planner does not know that.
+    # The query reads little, but the planner does not know that, and would compile it.
     connection.execute(sa.text("SELECT set_config('jit', 'off', true)"))
     now = connection.scalar(sa.text("SELECT clock_timestamp()"))
     assert isinstance(now, datetime)

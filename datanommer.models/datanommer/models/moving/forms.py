@@ -1,4 +1,4 @@
-"""The forms that a database of datanommer has: how to read its messages, and what they are here.
+"""The forms of a database of datanommer: how to read its messages, and how to convert them.
 
 There are three lines of datanommer, and each has its tables (source: the migrations of the classic
 line up to 57be773be52b, and of the newer line up to f6918385051f).
@@ -35,7 +35,7 @@ class Form:
 
 
 def _query(columns: str, *, names: str = "array_agg", certificates: str = "", **of: str) -> str:
-    """The names of all messages are gathered at once: only some forms have an index for one."""
+    """The query of a form: names are gathered at once, as not all forms index them by message."""
     joins = "".join(
         f" LEFT JOIN (SELECT msg, {names}(name ORDER BY name) AS names FROM ({table}) AS named "
         f"WHERE msg > :after AND msg <= :until GROUP BY msg) AS {alias} ON {alias}.msg = m.id"
@@ -76,7 +76,7 @@ OWN = Form(
     _query(
         f"{record.SQL} AS record",
         names="json_agg",
-        # Written as JSON once for all messages that have it.
+        # Each certificate is written as JSON once, for all messages that have it.
         certificates="LEFT JOIN (SELECT id, to_json(body)::text AS json FROM certificates "
         "OFFSET 0) AS c ON c.id = m.certificate_id",
         u="SELECT msg, name FROM user_messages",
@@ -87,7 +87,7 @@ OWN = Form(
 CLASSIC = Form(
     _query(
         _columns(
-            # As the upgrade of such a database names those without an id.
+            # The same ids that the upgrade of such a database gives to messages without one.
             msg_id="coalesce(nullif(m.msg_id, ''), "
             "to_char(m.timestamp, 'YYYY') || '-classic-' || m.id)",
             username="m.username",

@@ -40,7 +40,7 @@ class Move:
         source: where the messages are.
         engine: of the database that they go to.
         after: the id in the source of the last message to leave out.
-        is_ending: whether to begin no batch more.
+        is_ending: tells whether to begin no more batches.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Move:
                     pipeline.begin(Batch.of(each.item for each in found), found[-1].row_id)
                 if self._is_ending():
                     return
-        # The last ones may have been deleted there.
+        # The last messages may have been deleted from the source.
         self.position = max(self.position, self.last)
 
     def follow(self, say: Callable[[str], object]) -> NoReturn:
-        """The same, and from then on all that come. While a database is away, it is tried again.
+        """Store all messages, then those that arrive; a database that is away is tried again.
 
         Args:
             say: called with a sentence when all are here for the first time, when a database is
@@ -101,7 +101,7 @@ class Move:
                 if not is_following:
                     say(f"All messages are here, up to id {self.position}. Following.")
                 is_following = True
-            # A source without an index for its names has much to read for each look.
+            # Each look reads much in a source that has no index for its names.
             time.sleep(max(_BETWEEN_LOOKS, time.monotonic() - started))
 
     def _store(self, batch: Batch, until: int) -> None:

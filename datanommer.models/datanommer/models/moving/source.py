@@ -17,10 +17,10 @@ from datanommer.models.moving import forms
 from datanommer.models.moving.forms import Form
 from datanommer.models.preparing.preparation import Item
 
-# How many messages one query reads. It reads the names of that many together, maybe without an
-# index; and its transaction keeps the vacuum of the source from its work.
+# How many messages one query reads. It gathers the names of that many at once, maybe without an
+# index, and its transaction holds up the vacuum of the source.
 _RANGE = 500_000
-_FETCH = 20  # rows, which may be long, that memory holds at a time
+_FETCH = 20  # rows in memory at a time; they may be long
 #: For the transactions of a source. The planner knows too little of a range of ids, and a nested
 #: loop over the names of that many messages would never end.
 SETTINGS = {
@@ -67,7 +67,7 @@ class Source:
 
         Raises:
             DatabaseUnavailable: the database does not answer.
-            DatanommerError: it is none of datanommer's, or cannot be read; says what to do.
+            DatanommerError: it is no database of datanommer, or cannot be read; says what to do.
         """
         with migrations.connect(engine) as connection:
             line = inventory.take(connection).line
@@ -88,7 +88,7 @@ class Source:
         return source
 
     def last_id(self) -> int:
-        """The id up to which no message will come to light any more.
+        """The id up to which no further message can appear.
 
         Raises:
             NotSettled, OnStandby: as `datanommer.models.finding.arrival.settled`.

@@ -15,11 +15,11 @@ from datanommer.models.filtering.filters import Filters
 from datanommer.models.filtering.predicates import Predicate, in_time
 from datanommer.models.tables import rejected
 
-#: The kind of what an upgrade left behind: rows of the classic tables, and no messages.
+#: The kind of what an upgrade left behind: rows of the classic tables, not messages.
 CLASSIC = "classic"
 
 _BATCH = 1000
-_FETCH = 10  # rows with their raw, which may be long, that memory holds at a time
+_FETCH = 10  # rows with their raw in memory at a time; they may be long
 
 
 class RejectSummary(NamedTuple):
@@ -49,11 +49,11 @@ def find(
     kind: str | None = None,
     limit: int | None = None,
 ) -> Iterator[RejectSummary]:
-    """The rejects, those that came last first.
+    """The rejects, newest first.
 
     Args:
         engine: of the database.
-        filters: `since` and `before` are about when a reject first came; the others do not count.
+        filters: `since` and `before` are about when a reject first came; the others are ignored.
         kind: only this kind; see `datanommer.models.errors.KINDS`.
         limit: at most so many.
 
@@ -90,9 +90,8 @@ def get(engine: sa.Engine, reject_id: int) -> tuple[RejectSummary, bytes]:
 def export(engine: sa.Engine, output: Output, *, kind: str | None = None) -> None:
     """Write the rejects in the order of their ids, one JSON object a line, in UTF-8.
 
-    Each is ``{"rejected": {...}, "raw": ...}``: why, and what was received, as JSON where it can
-    be read as that, else as text. `datanommer.models.exchange.parser.parse` takes it as what is in
-    ``raw``.
+    Each is ``{"rejected": {...}, "raw": ...}``: why, and what was received, as JSON if it is JSON,
+    else as text. `datanommer.models.exchange.parser.parse` reads what is in ``raw``.
 
     Raises:
         OSError: `output` cannot be written.
@@ -113,7 +112,7 @@ def _as_json(raw: bytes) -> bytes:
         json.loads(raw.decode())
     except (ValueError, RecursionError):
         return json.dumps(raw.decode("utf-8", "surrogateescape")).encode()
-    # No string of JSON holds one: it stands between values.
+    # A string of JSON cannot hold a newline, so these are between values.
     return raw.replace(b"\n", b" ")
 
 

@@ -33,8 +33,8 @@ def retry(
 ) -> Iterator[Counts]:
     """Try to store rejects as they are; those of kind `CLASSIC` are left out.
 
-    What is stored now, or is a duplicate, is a reject no more. What still cannot be stored stays,
-    with the reason of today; the try does not count as seen.
+    A reject that can be stored now, or is a duplicate, is deleted. One that still cannot be stored
+    stays, with today's reason; the retry does not count as seen.
 
     Args:
         engine: of the database.
@@ -142,7 +142,7 @@ def _retry(batch: Sequence[int], connection: sa.Connection) -> Counts:
 def _attempt(reject: _StoredReject) -> _Attempt:
     as_before = _Attempt(reject, error=NotStorable(reject.kind, reject.reason))
     if lossless_json.INEXACT in reject.reason:
-        return as_before  # what it says instead would be a message that nobody sent
+        return as_before  # its JSON is not exact, and would be a message that nobody sent
     try:
         value = json_text.read(reject.raw.decode())
     except (ValueError, RecursionError):
@@ -155,7 +155,7 @@ def _attempt(reject: _StoredReject) -> _Attempt:
 
 
 def _restore_identity(row: Row, reject: _StoredReject, value: dict[str, Any]) -> None:
-    """A message without a time is of the time when it came; a conflict is about its id."""
+    """Give a message without a time that of its arrival, and one in conflict its id."""
     body = row.envelope()["body"]
     if body.get("timestamp") is None and value.get("timestamp") is None:
         row.timestamp = times.naive_utc(reject.received_at)
