@@ -1,4 +1,4 @@
-"""What all commands are: how they read their words, show their help, and end.
+"""What all commands share: how they parse their arguments, show their help, and end.
 
 When something goes wrong, a command ends with one line for people, and an exit code.
 """
@@ -20,7 +20,7 @@ from datanommer.models.errors import DatanommerError
 
 
 class _Context(click.Context):
-    """The context of a command whose help is behind ``-h`` as well."""
+    """A context that offers the help as ``-h`` as well."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"help_option_names": ["--help", "-h"], **options})
@@ -30,7 +30,7 @@ class Command(click.Command):
     """A command that ends with a message and an exit code, not a traceback, on expected errors.
 
     Args:
-        examples: what one may type, for the help.
+        examples: command lines to show in the help.
     """
 
     context_class = _Context
@@ -67,7 +67,7 @@ class Command(click.Command):
         except DatanommerError as error:
             self.fail(ctx, str(error), error.exit_code)
         except Exception as error:
-            interruption.give_way()  # what was cancelled has not failed
+            interruption.give_way()  # a cancelled statement is no failure
             failure = of_database_failure(error)
             if failure is None:
                 raise
@@ -88,7 +88,7 @@ class Command(click.Command):
 
 @contextlib.contextmanager
 def _showing_itself(ctx: click.Context) -> Iterator[None]:
-    """End as a command does if its help or its version cannot be written."""
+    """End with a message and an exit code if the help or the version cannot be written."""
     try:
         try:
             yield
@@ -107,7 +107,7 @@ def _of_output_failure(ctx: click.Context, error: OSError) -> tuple[str, int]:
 
     If the reader has read enough, the command ends with 0.
     """
-    # Python must not try to write what is still in the buffer again when it exits.
+    # Otherwise Python would try to write the rest of its buffer again when it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno == errno.EPIPE:
         ctx.exit(0)
@@ -129,7 +129,7 @@ def _refuse_repeated(command: click.Command, ctx: click.Context, args: Sequence[
 
 
 class CommandGroup(click.Group):
-    """A group whose sub-commands end as a `Command` does, and which knows what a typo was to be."""
+    """A group of `Command`s that suggests the right name after a typo."""
 
     command_class = Command
     context_class = _Context
@@ -144,7 +144,7 @@ class CommandGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         import difflib
 
-        # click does this since 8.4, but for commands that are imported already.
+        # click 8.4 does this itself, but only for commands that are imported already.
         if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
             for nearest in difflib.get_close_matches(args[0], self.list_commands(ctx), n=1):
                 ctx.fail(f"No such command {args[0]!r}. Did you mean {nearest!r}?")

@@ -3,7 +3,7 @@
 setup.py runs this file alone, to define a console script for each, so it must not import anything.
 """
 
-#: By what they are for.
+#: Grouped by purpose.
 GROUPS = {
     "Ask": {
         "grep": "Find messages, and print a line for each, the newest last.",

@@ -58,7 +58,7 @@ def main(
 
 
 def _write_json(engine: sa.Engine, filters: Filters, *, as_list: bool) -> bool:
-    """Write JSON as PostgreSQL makes it; whether there are any messages."""
+    """Write the JSON that PostgreSQL builds, and return whether there were any messages."""
     from datanommer.models.exchange.dump import dump
 
     with open(sys.stdout.fileno(), "wb", _BUFFER_SIZE, closefd=False) as output:
@@ -73,7 +73,7 @@ def _write_json(engine: sa.Engine, filters: Filters, *, as_list: bool) -> bool:
 
 
 class _Counted:
-    """An output, and how many bytes went there."""
+    """An output that counts the bytes written to it."""
 
     def __init__(self, output: BinaryIO) -> None:
         self._write = output.write

@@ -37,7 +37,7 @@ _CONFLICT = (
 
 def of_database_failure(error: Exception) -> tuple[str, int] | None:
     """The message and the exit code for an error of the database; None for any other error."""
-    # If the error is one of theirs, these are imported already.
+    # Imported here: if the error comes from these modules, they are loaded already.
     import psycopg2.errors
     from sqlalchemy.exc import DBAPIError
 
@@ -51,7 +51,7 @@ def of_database_failure(error: Exception) -> tuple[str, int] | None:
         return _LOCKED, UNAVAILABLE
     if isinstance(cause, psycopg2.errors.QueryCanceled):
         return f"The database ended a statement: {reason(error)}. {_CANCELLED}", UNAVAILABLE
-    # Commands that write try again after it themselves; to those that read, a standby says it.
+    # Commands that write retry by themselves. Those that read get this from a standby.
     if isinstance(cause, psycopg2.errors.SerializationFailure):
         return f"The database ended a statement: {reason(error)}. {_CONFLICT}", UNAVAILABLE
     if isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):

@@ -1,4 +1,4 @@
-"""``datanommer-export``: writes the archive as a Parquet data set, and looks after that."""
+"""``datanommer-export``: writes the archive as a Parquet data set, and maintains it."""
 
 from __future__ import annotations
 

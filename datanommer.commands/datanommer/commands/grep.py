@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from datanommer.models.filtering.filters import Filters
 
-#: How many messages a terminal shows, and --follow begins with, unless somebody says otherwise.
+#: The defaults: how many messages a terminal shows, and how many --follow begins with.
 _ON_A_TERMINAL = 100
 _BEFORE_FOLLOWING = 10
 _NOTHING_FOUND = 1
-#: Forms of which nothing can be printed before the last message is there.
+#: Forms that cannot print anything until they have the last message.
 _WITH_AN_END = {"json", "table"}
 
 
@@ -152,7 +152,7 @@ def _follow(
     after = last_id(engine)
     read = partial(messages.read, engine, fields=fields)
     known = _chunks(engine, resolve(engine, filters), limit)
-    # What has arrived since then comes with the others.
+    # `arriving` yields what is newer.
     before = (read([row_id for row_id in ids if row_id <= after]) for ids in known)
     new = arriving(engine, filters, after, read, say=lambda text: click.echo(text, err=True))
     progress.hide()

@@ -1,12 +1,11 @@
 """How a command ends at once: on Ctrl-C, and when nobody reads its output any more.
 
-Python acts on a signal only between two of its own instructions, so the main thread is deaf while
-libpq waits for a server. Therefore a thread acts on it: it cancels what runs in the database, lets
-the command say its last words, and ends the process. What a transaction has not committed, the
-server rolls back.
+Python handles a signal only between two of its own instructions, so the main thread is deaf while
+libpq waits for a server. So another thread handles it: it cancels what runs in the database, lets
+the command say its last words, and ends the process. The server rolls back what was not committed.
 
-Nothing is raised in the main thread, which only stands still: an exception that comes at any moment
-may come where somebody catches it, or where Python can do no more than print it.
+The main thread only stands still; nothing is raised there. An exception that can come at any moment
+may hit code that catches it, or a place where Python can only print it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 #: The exit code of a command that was interrupted.
 INTERRUPTED = 130
-# Seconds. For the server to cancel, and for the main thread to come to a place to stand still.
+# Seconds: for the server to cancel, and for the main thread to reach a place to stand still.
 _GRACE = 0.3
 _BETWEEN_CANCELS = 0.05
 
@@ -47,14 +46,14 @@ def console_script() -> Iterator[None]:
     _is_script = True
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    # Python writes to it at once, wherever the main thread is.
+    # Python writes to it at once, whatever the main thread is doing.
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_listen, args=(reading,), daemon=True).start()
     _hear(signal.SIGINT)
     try:
         yield
     finally:
-        # While Python ends, no thread of its own runs any more.
+        # Our threads no longer run while Python shuts down.
         while _heard:
             signal.signal(_heard.pop(), signal.SIG_DFL)
 
@@ -66,7 +65,7 @@ def hear_sigterm() -> None:
 
 
 def cancel_at_end(engine: sa.Engine) -> None:
-    """Let what the connections of an engine are doing be cancelled when the process has to end."""
+    """Have the statements of an engine's connections cancelled when the process has to end."""
     import sqlalchemy as sa
 
     @sa.event.listens_for(engine, "connect")
@@ -97,7 +96,7 @@ def last_words(say: Callable[[], object]) -> Iterator[None]:
 def ended_by_reader() -> Iterator[None]:
     """Let the process end with exit code 0 as soon as nobody reads its standard output any more.
 
-    It notices so while it writes nothing, where it would otherwise work for hours for nobody.
+    This works even while it writes nothing: otherwise it might work for hours for nobody.
     """
     is_over = threading.Event()
     output = sys.stdout.fileno()
@@ -168,10 +167,10 @@ def _end(exit_code: int) -> None:
 
 
 def _cancel() -> None:
-    """Cancel until the main thread stands still: it may be between two statements."""
+    """Cancel again and again until the main thread stands still: another statement may follow."""
     while True:
         for reference in _connections:
-            # It may be gone or closed by now, or the server away.
+            # The connection may be gone or closed by now, or the server down.
             with contextlib.suppress(Exception):
                 reference().cancel()  # type: ignore[union-attr]
         if _standing_still.wait(_BETWEEN_CANCELS):

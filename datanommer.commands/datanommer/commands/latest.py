@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from datanommer.models.filtering.filters import Filters
 
-_CLOCK_DIFFERENCE = timedelta(minutes=5)  # that a sender's clock may well have
+_CLOCK_DIFFERENCE = timedelta(minutes=5)  # a sender's clock may well be off by this
 
 
 class _Latest(NamedTuple):
@@ -116,7 +116,7 @@ def _read(engine: sa.Engine, ids: Sequence[int]) -> list[_Latest]:
 
 
 def _warn_of_the_future(newest: list[_Latest]) -> None:
-    """Until that time has come, such a message hides all that come after it."""
+    """Warn of a message dated in the future: until then, it hides all that come after it."""
     soon = datetime.now(UTC).replace(tzinfo=None) + _CLOCK_DIFFERENCE
     for latest in newest:
         if latest.sent > soon:
@@ -142,7 +142,7 @@ def _formatter(*, timestamp: bool, timesince: bool, human: bool) -> Callable[[_L
 
 
 def _format_message(latest: _Latest) -> str:
-    # The category is on the line of the brackets, as in Fedora's operating procedure.
+    # The category shares its line with the brackets, as in Fedora's operating procedure.
     return f"{{{json.dumps(latest.category)}: {json.dumps(latest.record, indent=2)}}}"
 
 

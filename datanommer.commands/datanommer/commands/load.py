@@ -107,7 +107,7 @@ def _load(engine: sa.Engine, items: Iterator[Item]) -> None:
         for batch in split(items, _BATCH_SIZE):
             pipeline.begin(Batch.of(batch))
             if interruption.is_ending():
-                break  # once the batch is stored or cancelled
+                break  # the pipeline waits until the batch is stored or cancelled
 
 
 def _move(engine: sa.Engine, source_url: str, *, follow: bool, after: int) -> None:
@@ -164,7 +164,7 @@ def _items(
 
 @contextmanager
 def _progress(file: BufferedReader) -> Iterator[Callable[[int], object]]:
-    """How far a file is read: a bar, or how much of it where nobody knows its size."""
+    """Show how far a file is read: as a bar, or in MB if its size is unknown."""
     size = os.fstat(file.fileno()).st_size
     if size:
         hidden = not (sys.stderr and sys.stderr.isatty())

@@ -1,4 +1,4 @@
-"""``datanommer-prune``: takes messages out of PostgreSQL that are in a Parquet data set."""
+"""``datanommer-prune``: deletes messages from PostgreSQL that are in a Parquet data set."""
 
 from __future__ import annotations
 

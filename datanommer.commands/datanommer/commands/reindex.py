@@ -1,4 +1,4 @@
-"""``datanommer-reindex``: extracts anew what depends on stored messages."""
+"""``datanommer-reindex``: extracts anew what is derived from stored messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(
     from datanommer.models.storing.reindex import reindex
 
     interruption.hear_sigterm()
-    hide_progress()  # its lines say it, on no terminal as well
+    hide_progress()  # this command prints its own, without a terminal as well
     progress: Progress | None = None
     finished = False
     last_line = time.monotonic()

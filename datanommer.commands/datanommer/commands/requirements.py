@@ -1,4 +1,4 @@
-"""Whether what the commands need is here as they need it: asked where one of them has failed."""
+"""Checks whether the requirements of the commands are installed, once a command has failed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _MISSING = "missing"
 
 
 def refuse_others() -> None:
-    """End with one line where something is missing, or here in a release that does not fit.
+    """End with one line if a requirement is missing, or installed in a release that does not fit.
 
-    An application that was installed later may have brought it: pip does no more than warn.
+    Another application may have brought that release later: pip only warns.
     """
     ours = version("datanommer.commands")
     if (found := _found("datanommer.models")) != ours:
@@ -27,7 +27,7 @@ def refuse_others() -> None:
 
 def _refuse(line: str, name: str) -> None:
     with warnings.catch_warnings():
-        # It says that it will go.
+        # pkg_resources warns that it is going to be removed.
         warnings.simplefilter("ignore")
         from pkg_resources import Requirement
     required = Requirement.parse(line)

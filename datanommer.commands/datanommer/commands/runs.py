@@ -122,12 +122,12 @@ def main(
 
 @dataclass(slots=True)
 class _Summary:
-    """What the answer to a monitor needs to know of runs, so that memory need not hold them all.
+    """What a monitor's answer needs to know about the runs; memory need not hold them all.
 
     Attributes:
         runs: how many there are.
         severities: how many findings have each severity.
-        newest: the newest run, but none in the future.
+        newest: the newest run that is not in the future.
         worst: the run with the worst finding, and that finding.
     """
 
@@ -157,7 +157,7 @@ _Answer = tuple[int, str]
 
 
 def _overdue(summary: _Summary, now: datetime, max_age: timedelta, window: str) -> _Answer | None:
-    """The answer if there is no run, or no new one; else None."""
+    """The answer if there is no run, or no recent one; else None."""
     if summary.newest is None:
         return CRITICAL, f"there is no run{window}"
     age = now - summary.newest.run.first

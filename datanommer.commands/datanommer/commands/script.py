@@ -1,11 +1,11 @@
-"""The console scripts: each hears Ctrl-C from its first line on, and only then imports its command.
+"""The console scripts: each first makes Ctrl-C work, and only then imports its command.
 
 The entry points name the modules of the commands: ``datanommer.commands.script:create_db``.
 """
 
 from __future__ import annotations
 
-# The half of `signal` in C, which Python has imported: the other half would take 3 ms.
+# The C half of `signal`, which Python has loaded already: the other half would take 3 ms.
 import _signal  # type: ignore[import-not-found]
 import gc
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from datanommer.commands.command_list import COMMANDS
 
-# How many objects a command makes before Python looks whether some are garbage.
+# How many new objects start a garbage collection.
 _GARBAGE = 50_000
 _MODULES = {"cli", *(name.replace("-", "_") for name in COMMANDS)}
 
@@ -26,17 +26,17 @@ def __getattr__(name: str) -> Callable[[], None]:
 
 
 def _run(name: str) -> None:
-    # A shell lets what runs in its background ignore Ctrl-C.
+    # A shell may have told a background job to ignore Ctrl-C.
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
-    # What a command imports is no garbage. Python would look through it ten times.
+    # Imports leave no garbage, but Python would scan them ten times.
     gc.set_threshold(_GARBAGE)
     from importlib import import_module
 
     from datanommer.commands import interruption
 
     if any(variable.startswith("_DATANOMMER_") for variable in os.environ):
-        # A shell asks what its user may want to type.
+        # A shell asks for completions.
         from datanommer.commands import shells
 
         shells.register()
@@ -44,7 +44,7 @@ def _run(name: str) -> None:
         try:
             import_module(f"datanommer.commands.{name}").main()
         except Exception:
-            # Asked only now: it would take as long as all else that `--help` does.
+            # Checked only now: it takes as long as everything else that `--help` does.
             from datanommer.commands import requirements
 
             requirements.refuse_others()

@@ -1,8 +1,8 @@
-"""What Tab offers in bash, zsh and fish: click's own completion, with scripts that serve it better.
+"""Tab completion in bash, zsh and fish: that of click, with better scripts.
 
 Each shell gets one function for all commands, which starts Python only when somebody presses Tab.
-It hands over the line up to the cursor, because bash takes words apart at colons and equals signs,
-and gets the candidates in the form that click has for the shell.
+It passes on the line up to the cursor, because bash splits words at colons and equals signs, and
+gets back the candidates in click's format for the shell.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ SCRIPTS = {
     for shell, text in {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}.items()
 }
 
-# What would not be itself within quotes.
+# Characters that are special within quotes.
 _SPECIAL = re.compile(r"""[\\"'$`!]""")
 
 
@@ -108,18 +108,18 @@ class _Shell(ShellComplete):
         return SCRIPTS[self.name]
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        # With a letter at its end, there is a last word even where nothing of it is typed yet.
+        # The extra character makes sure of a last word, even if none of it is typed yet.
         _, *words, last = split_arg_string(f"{os.environ['COMP_WORDS']}_")
         return [os.path.expandvars(_with_home(word)) for word in words], last[:-1]
 
     def complete(self) -> str:
-        # Whatever anybody says would be in the middle of the line that is typed.
+        # Any message would land in the middle of the line that is being typed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         return super().complete()
 
 
 def _with_home(word: str) -> str:
-    # A Path would make one slash of the two in a URL.
+    # A Path would turn the two slashes of a URL into one.
     return os.path.expanduser(word)  # noqa: PTH111
 
 

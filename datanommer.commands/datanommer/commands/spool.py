@@ -196,7 +196,7 @@ def check(ctx: click.Context, spool_dir: Path | None, config_filename: str | Non
 def _archive(
     url: str | None, config_filename: str | None
 ) -> Iterator[Callable[[Sequence[Received]], None]]:
-    """What stores messages that were received. Prints at the end what became of them."""
+    """A function that stores received messages; at the end, what became of them is printed."""
     from datanommer.models import configuration
     from datanommer.models.receiving.receiver import Receiver
     from datanommer.models.storing import batch
@@ -220,7 +220,7 @@ def _archive(
 
 
 def _find_spools(spool_dir: Path | None, config_filename: str | None) -> tuple[Path, list[Spool]]:
-    """The folder of the spool, and that and its slow one where they exist; nothing is made.
+    """The spool's folder, and the spool and its slow one if they exist; creates nothing.
 
     Raises:
         SpoolForbidden: the caller may not use the folder, which belongs to another user's hub.
@@ -234,8 +234,7 @@ def _find_spools(spool_dir: Path | None, config_filename: str | None) -> tuple[P
     folder = spool_dir
     if folder is None:
         config = configuration.load(config_filename)
-        # If the system's folder exists, the hub that runs uses it, even where a hub of the caller
-        # could not.
+        # If the system's folder exists, the running hub uses it, even if the caller could not.
         is_system = not config.get(SPOOL_DIR_KEY) and SYSTEM_FOLDER.exists()
         folder = SYSTEM_FOLDER if is_system else folder_of(config)
     if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datanommer.models.filtering.filters import Filters
 
 _SEEN = ("first_seen", "last_seen")
-#: What a span is called. All of them can be given to --since and --before.
+#: How to label a span. --since and --before accept all of these labels.
 _LABELS: dict[str, Callable[[datetime], str]] = {
     "hour": lambda start: f"{start:%Y-%m-%dT%H}Z",
     "day": lambda start: f"{start:%Y-%m-%d}",

@@ -1,4 +1,4 @@
-"""``datanommer-status``: says how it is with the archive and the hub of this host."""
+"""``datanommer-status``: shows the state of the archive and of the hub on this host."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _show(form: str, seen: Status, found: Sequence[Finding]) -> None:
 
 
 def _exit_code(seen: Status, *, wants_hub: bool) -> int:
-    """What the command ends with: whether it could look, and not whether all is well."""
+    """The exit code: 0 unless the archive cannot be used, or a hub that must run does not."""
     from datanommer.models.inspecting.unseen import Unseen
     from datanommer.models.watching.hub import Hub
 

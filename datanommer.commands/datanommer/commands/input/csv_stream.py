@@ -61,8 +61,8 @@ def _split(text: str, dialect: dict[str, Any]) -> list[str]:
 def read_rows(stream: Any, name: str, header: Header) -> Iterator[Any]:
     """The rows of a stream, as records for `datanommer.models.exchange.parser.parse`.
 
-    A row that cannot be read is an `Unreadable`. It changes the limit that `csv` has for a cell,
-    which is one for the whole process.
+    A row that cannot be read becomes an `Unreadable`. This changes the limit of `csv` for a cell,
+    in the whole process.
 
     Args:
         stream: what follows the header, in UTF-8; it has `readline`.
@@ -85,7 +85,7 @@ def read_rows(stream: Any, name: str, header: Header) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Lines:
-    """Lines as text, with those of the current row kept as they are."""
+    """Lines as text; keeps the bytes of the current row."""
 
     stream: Iterator[bytes]
     name: str
@@ -147,7 +147,7 @@ class _Reader:
                     raise self.lines.damaged("cut off in the middle of a row") from None
                 yield self._unreadable(f"it is not {self.header.form}: {error}")
             else:
-                # Files that are put together have the header again.
+                # Concatenated files repeat the header.
                 if row and row != columns:
                     yield self._record(row)
 

@@ -17,7 +17,7 @@ _EXTRA_IS_MISSING = (
 
 
 def require_extra() -> None:
-    """Make sure that the libraries are there that data sets need.
+    """Make sure that the libraries for data sets are installed.
 
     Raises:
         DatanommerError: they are not; says how to install them.

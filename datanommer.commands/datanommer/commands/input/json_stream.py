@@ -1,8 +1,8 @@
 """JSON values from a stream, one at a time, from a list or one after another.
 
-As long as each line holds one, it is read at once. Else the standard library's decoder finds out
-where each ends. Both keep numbers as they are (integers of any size, floats to the last digit) at
-the speed of C. The loop around them only finds the start of the next value.
+As long as each line holds one value, whole lines are parsed. Otherwise, the standard library's
+decoder finds where each value ends. Both keep numbers as they are (integers of any size, floats to
+the last digit) at the speed of C. The loop around them only finds the start of the next value.
 
 An answer of datagrepper, ``{"count": 2, ..., "raw_messages": [...]}``, may be hundreds of MB long.
 So its messages are read one at a time, too.
@@ -29,12 +29,12 @@ _LONGEST_LITERAL = len("-Infinity")
 _TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+["\\]?|[\[{]|[\]}]|[^\s,:"\[\]{}]+')
 
 _MESSAGES = "raw_messages"
-# How an answer of datagrepper begins, as far as the text goes.
+# The beginning of an answer of datagrepper, or of as much of it as has been read.
 _BEGINNING = re.compile(rf'\{{\s*(?:"(?:arguments|count|pages|total|{_MESSAGES})"|(?:"[a-z_]*)?\Z)')
 _KEY = re.compile(r'\s*[{,]\s*"((?:[^"\\]|\\.)*)"\s*:\s*')
 _START_OF_MESSAGES = re.compile(rf'\s*[{{,]\s*"{_MESSAGES}"\s*:\s*\[')
 _END = re.compile(r"\s*\}")
-# What stands before its messages, or after them, is shorter: it comes from a URL.
+# Everything before or after its messages is shorter than this: it comes from a URL.
 _LONGEST_FRAME = 64 * 1024
 
 
@@ -152,7 +152,7 @@ class _Reader:
         self._move_to(end.end())
 
     def _skip_keys(self) -> int:
-        """The index behind the keys that come next, but for the messages, and their values."""
+        """The index after the next keys and their values; stops before the messages."""
         index = self.index
         while (key := _KEY.match(self.text, index)) and key[1] != _MESSAGES:
             try:
@@ -168,7 +168,7 @@ class _Reader:
     def _read_more(self) -> None:
         rest = self.text[self.index :]
         data = b""
-        # Doubles what is left, so that a value of any size is decoded only a few times.
+        # Doubles the rest each time, so that even a huge value is decoded only a few times.
         while not self.at_end and len(data) <= len(rest):
             try:
                 piece = next(self.pieces, b"")

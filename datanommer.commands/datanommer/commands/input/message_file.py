@@ -1,4 +1,4 @@
-"""The messages of a file, whatever form it has: its first bytes tell."""
+"""The messages of a file, in whatever form its first bytes show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from datanommer.models.exchange import parser
 _CHUNK = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _JSON = (b"{", b"[")
-# No header of CSV is as long.
+# No CSV header is this long.
 _LONGEST_HEADER = 64 * 1024
 
 
@@ -73,7 +73,7 @@ def _unpacked(stream: io.BufferedReader) -> Any:
 
 
 class _Watched(io.RawIOBase):
-    """A file that tells how much is read of it."""
+    """A file that reports how much of it has been read."""
 
     def __init__(self, file: BufferedReader, progress: Callable[[int], object]) -> None:
         self._file = file

@@ -59,7 +59,7 @@ class Damaged(UnreadableFile):
 
     @classmethod
     def by(cls, error: Exception, name: str, line: int) -> Self:
-        """The same for one of `READ_ERRORS`."""
+        """The `Damaged` for one of `READ_ERRORS`."""
         return cls(name, line, f"cannot be read ({getattr(error, 'strerror', None) or error})")
 
 

@@ -1,4 +1,4 @@
-"""Where the database is: the options that lead to it, and the engine that they lead to."""
+"""The options that say where the database is, and the engine for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _version_option = click.version_option(
 
 
 def _or_that_of_the_group(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """The value of an option, or else the one that stands before the name of the sub-command."""
+    """The value of an option, or else the one given before the name of the sub-command."""
     key = f"{__name__}.{param.name}"  # all contexts of one command line share their `meta`
     if value is None:
         return ctx.meta.get(key)
@@ -39,7 +39,7 @@ def _or_that_of_the_group(ctx: click.Context, param: click.Parameter, value: Any
 
 
 class _File(click.Path):
-    """A file that is there. For Tab, one that is not names a database that cannot be asked."""
+    """A file that exists. Tab does not check: without it, there is just no database to ask."""
 
     def __init__(self) -> None:
         super().__init__(exists=True, dir_okay=False)
@@ -53,7 +53,7 @@ class _File(click.Path):
 _url_option = functools.partial(
     click.option,
     "--url",
-    # The models refuse one that is not UTF-8, and do not show it: it may hold a password.
+    # Not `Text`: the models refuse what is not UTF-8, without showing it and its password.
     type=Filled(),
     metavar="URL",
     callback=_or_that_of_the_group,
@@ -77,7 +77,7 @@ def database_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def configuration_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command that needs no database, and so takes ``--url`` for nothing."""
+    """The same for a command that needs no database: it accepts ``--url`` and ignores it."""
     return _with_options(function, "config_filename")
 
 
@@ -87,7 +87,7 @@ def group_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_options(function: Callable[..., Any], *arguments: str) -> Callable[..., Any]:
-    """Give a function the options, and those of their values that are arguments of it."""
+    """Give a function the options, and pass it the values that `arguments` names."""
     function = _version_option(function)
     function = _config_filename_option(expose_value="config_filename" in arguments)(function)
     return _url_option(expose_value="url" in arguments)(function)
@@ -96,15 +96,15 @@ def _with_options(function: Callable[..., Any], *arguments: str) -> Callable[...
 def with_database(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of `database_options`, and run it with the engine they lead to.
 
-    It is never that of a replica: this is for a command that must not miss what was stored last.
+    Never a replica's engine: this is for a command that must not miss what was stored last.
     """
     return _connected(function)
 
 
 def with_database_to_read(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same as `with_database` for a command that only reads: a replica goes first.
+    """The same as `with_database` for a command that only reads: it prefers a replica.
 
-    With ``--follow``, it is the database itself: a standby does not show who is writing.
+    With ``--follow``, it takes the primary: a standby does not show who is writing.
     """
     return _connected(function, replica_will_do=True)
 

@@ -1,4 +1,4 @@
-"""Which messages are meant, as options. Each can be given several times: any of the values fits."""
+"""The filters for messages, as options. Each can be repeated: any of its values will do."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ topic_option = _option(
 category_option = _option(
     "--category", "categories", "CATEGORY", "Only messages of this category, such as bodhi."
 )
-#: No argument of a command line can be this.
+#: Stands for ``--topic`` without a value: no argument of a command line can hold a null byte.
 _ALONE = "\0"
 
 
@@ -129,7 +129,7 @@ def with_filters(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_all_filters(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same with an option for each filter that there is."""
+    """The same, with options for all filters."""
     return _filtered(function, [_time_options, topic_option, *_more_options])
 
 

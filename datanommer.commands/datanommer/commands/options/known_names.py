@@ -1,7 +1,7 @@
 """Names in the archive, for Tab: topics, categories, users and packages.
 
-Somebody waits for them with a line half typed. So they come within a second or not at all, and
-without a word; nothing is started or changed for them.
+Somebody is waiting with a half-typed line. So they come within a second or not at all, without a
+message, and nothing is started or changed for them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-#: In seconds, for the database. Until it is asked, 0.25 have passed, or 0.5 where the fedmsg
-#: configuration names it; on a busy machine, more, and that is not the database's fault.
+#: Seconds for the database to answer. By then 0.25 have passed, or 0.5 if the fedmsg configuration
+#: names it, or more on a busy machine: the database is not blamed for those.
 _PATIENCE = 0.4
-#: The server's own: it gives up as well.
+#: They make the server give up as well.
 _SETTINGS = {"statement_timeout": "400ms", "lock_timeout": "400ms"}
-#: The filters that it completes, and what the names are of: whoever did something is a user.
+#: The filters to complete, and the kind of names for each: an agent is a user.
 _KINDS = {
     "topics": "topics",
     "categories": "categories",
@@ -36,7 +36,7 @@ _KINDS = {
 def complete(
     filter_: str,
 ) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]] | None:
-    """What completes the value of a filter; None where the archive has no names for it.
+    """A function that completes the value of a filter; None if the archive has no names for it.
 
     Args:
         filter_: its name in `Filters`.
@@ -56,7 +56,7 @@ def complete(
             contextlib.suppress(Exception, SystemExit),
         ):
             found = _ask(kind, incomplete, ctx.params.get("url"), ctx.params.get("config_filename"))
-            # No others can be typed.
+            # Other names cannot be typed.
             return [CompletionItem(name) for name in found if name.isprintable()]
         return []
 
@@ -69,7 +69,7 @@ def _ask(kind: str, start: str, url: str | None, config_filename: str | None) ->
     from datanommer.models.database import location
     from datanommer.models.filtering import suggestions
 
-    # Where that is a replica that does not answer, nothing is completed: there is no time for two.
+    # If a replica does not answer, there is no time left to ask the primary.
     named = location.locate(url, config_filename=config_filename, replica_will_do=True).url
     folder = location.embedded_folder(named)
     with _in_time():
@@ -84,8 +84,8 @@ def _ask(kind: str, start: str, url: str | None, config_filename: str | None) ->
 
 @contextlib.contextmanager
 def _in_time() -> Iterator[None]:
-    """End the process, without candidates, where something takes too long."""
-    # A thread: whatever hangs (the driver, a resolver of names), Python would hear no alarm.
+    """End the process, without candidates, if something takes too long."""
+    # A thread, not SIGALRM: Python does not notice a signal while the driver or DNS hangs.
     timer = threading.Timer(_PATIENCE, os._exit, [0])
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-"""Limits of a monitor as options: in all, or of a category (``bodhi=1h``)."""
+"""Limits of a monitor as options: overall, or for one category (``bodhi=1h``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """A value, maybe with the category before it that it is for.
+    """A limit, optionally with its category in front.
 
     Args:
         of: the type of the value.
@@ -32,7 +32,7 @@ class _Limit(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 def limit_by_category_option(
     name: str, of: Any, metavar: str, text: str
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command a limit, as a mapping of categories; that of None is for all of them.
+    """Give a command a limit, as a mapping by category; None stands for all of them together.
 
     Args:
         name: of the option.

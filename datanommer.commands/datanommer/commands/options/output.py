@@ -56,8 +56,8 @@ def format_option(
 
     Args:
         forms: those that make sense for it.
-        default: the one without the option.
-        default_help: what comes without the option, where that is none of the forms.
+        default: the form without the option.
+        default_help: describes the default in the help, if that is none of the forms.
     """
     shown = default_help or f"Without it: {default}."
     return click.option(
@@ -77,7 +77,7 @@ def message_options(
 
     Args:
         default: the format without the option.
-        default_help: what comes without the option, where that is none of the formats.
+        default_help: describes the default in the help, if that is none of the formats.
     """
     format_ = format_option(*FORMS, default=default, default_help=default_help)
     fields = fields_option(messages.FIELDS)

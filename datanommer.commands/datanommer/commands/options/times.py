@@ -15,7 +15,7 @@ from datanommer.models import times
 _MIDNIGHT = time()
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
-#: What a text that ends with them is exact to.
+#: How exact a time is that ends like this.
 _PRECISIONS = {
     re.compile(r".*[T ]\d\d(Z|[+-].*)?", re.ASCII): timedelta(hours=1),
     re.compile(r".*[T ]\d\d:?\d\d(Z|[+-].*)?", re.ASCII): timedelta(minutes=1),
@@ -23,7 +23,7 @@ _PRECISIONS = {
 }
 _YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
 _WEEK = re.compile(r"[0-9]{4}-?W[0-9]{2}")
-#: Of at least nine digits: whatever is shorter may be a date.
+#: At least nine digits: a shorter number may be a date.
 _EPOCH = re.compile(r"[0-9]{9,}(\.[0-9]*)?")
 _AGO = re.compile(r"(?:-\s*([0-9]+)\s*([a-z]+)|([0-9]+|an?)\s*([a-z]+)\s+ago)")
 _UNITS = {
@@ -52,7 +52,7 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, start: datetime, length: timedelta) -> Span:
-        """The span that starts there and is so long."""
+        """The span with this start and length."""
         return cls(start, start + (length - _MICROSECOND))
 
 

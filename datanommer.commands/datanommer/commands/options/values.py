@@ -14,7 +14,7 @@ import click
 
 
 class Filled(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """What is not empty: an empty one, taken for none, would mean all there is."""
+    """A value that is not empty: an empty filter would count as none, and so let all through."""
 
     name = "text"
 
@@ -54,7 +54,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
 
 
 class Count(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """How many."""
+    """A whole number of things."""
 
     name = "count"
 
@@ -90,7 +90,7 @@ class InputFile(click.File):
 
 
 class InputFileOrFolder(InputFile):
-    """The same, or the path of a folder: of a data set."""
+    """The same, or the path of a data set's folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and Path(value).is_dir():

@@ -1,4 +1,4 @@
-"""Numbers with a bar for each on a terminal: as long as there is room for the greatest."""
+"""Numbers, each with a bar on a terminal; the longest bar fills the room there is."""
 
 from __future__ import annotations
 

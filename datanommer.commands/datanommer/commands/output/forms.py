@@ -1,6 +1,6 @@
 """The forms of the output: JSON, CSV, tables and lines of text, made of the same fields.
 
-A row is a sequence of cells, one for each field. A cell is a text of JSON: so what a sender wrote
+A row is a sequence of cells, one for each field. A cell is JSON text, so that what a sender wrote
 passes through as it is.
 """
 
@@ -18,11 +18,11 @@ from datanommer.commands.output.formatting import printable
 
 Row = Sequence[str]
 Lines = Iterator[str]
-#: What makes lines, without their ends, of the names of the cells and the rows.
+#: Turns the names of the cells and the rows into lines, without line ends.
 Form = Callable[[Sequence[str], Iterable[Row]], Lines]
-#: A field that hardly any message has: an object of JSON has it only where there is a value.
+#: A field that hardly any message has: JSON objects leave it out if it has no value.
 _SELDOM = "extra"
-#: A field that a load reads back: as a plain text, "1" would be the number.
+#: A field that datanommer-load reads back: without its quotes, "1" would become a number.
 _ALWAYS_JSON = "msg"
 
 
@@ -40,7 +40,7 @@ def write(
     Raises:
         OSError: standard output cannot be written.
     """
-    # Senders choose the texts: no character of theirs may end the command.
+    # Senders choose the texts: no character in them may make the command fail.
     encoding = None if form in _FOR_PEOPLE else "utf-8"
     sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
     make_lines = text if text is not None and form == "text" else FORMS[form]
@@ -48,7 +48,7 @@ def write(
 
 
 def write_lines(lines: Iterable[str], describe: Callable[[], str] | None = None) -> None:
-    """Write lines to standard output; a terminal shows how far it is until the first one comes.
+    """Write lines to standard output; until the first one, a terminal shows the progress.
 
     Args:
         lines: without their ends.
@@ -71,7 +71,7 @@ def write_lines(lines: Iterable[str], describe: Callable[[], str] | None = None)
 
 
 def flushed(chunks: Iterable[Iterable[Row]]) -> Iterator[Row]:
-    """The rows of chunks. What is written of a chunk is out before the next one is asked for."""
+    """The rows of chunks; flushes what is written of each before asking for the next one."""
     for chunk in chunks:
         yield from chunk
         sys.stdout.flush()
@@ -113,7 +113,7 @@ def _ndjson(fields: Sequence[str], rows: Iterable[Row]) -> Lines:
 
 def _csv(fields: Sequence[str], rows: Iterable[Row]) -> Lines:
     written: list[str] = []
-    # It writes each row at once, and quotes a cell that has a character of the terminator.
+    # It writes a row in one call, and quotes cells that have a character of the terminator.
     writer = csv.writer(_Written(written), lineterminator="\r\n")
     for row in _with_header(fields, rows):
         writer.writerow(row)
@@ -132,7 +132,7 @@ def _tsv(fields: Sequence[str], rows: Iterable[Row]) -> Lines:
         yield "\t".join(cell.translate(_TSV_ESCAPES) for cell in row)
 
 
-#: A tab or the end of a line would end the cell. As PostgreSQL's COPY has them.
+#: A tab or the end of a line would end the cell. PostgreSQL's COPY has the same escapes.
 _TSV_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -156,7 +156,7 @@ def _text(_fields: Sequence[str], rows: Iterable[Row]) -> Lines:
 
 
 def _table(fields: Sequence[str], rows: Iterable[Row]) -> Lines:
-    # Here, because it takes as long to import as the rest of the output.
+    # Imported here, because it takes as long as the rest of the output.
     from datanommer.commands.output import table
 
     return table.lines(fields, ([readable(cell) for cell in row] for row in rows))

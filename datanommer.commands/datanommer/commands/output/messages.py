@@ -66,7 +66,7 @@ def read(engine: sa.Engine, ids: Sequence[int], fields: Sequence[str]) -> Iterat
 
 
 def write(form: str, fields: Sequence[str], chunks: Iterable[Iterable[forms.Row]]) -> None:
-    """Write messages to standard output; those of a chunk are out before the next one is read.
+    """Write messages to standard output; flush each chunk before reading the next one.
 
     Raises:
         OSError: standard output cannot be written.

@@ -1,4 +1,4 @@
-"""How it is with an archive and its hub, as performance data of a Nagios plug-in.
+"""The state of an archive and its hub, as performance data of a Nagios plug-in.
 
 The format: https://nagios-plugins.org/doc/guidelines.html, section "Performance data".
 """
@@ -22,7 +22,7 @@ _COUNTERS = ("stored", "duplicates", "rejected", "refused", "lost")
 
 
 def text(status: Status, limits: Limits) -> str:
-    """What is known, each with the limit that it has.
+    """Everything that is known, with its limit if it has one.
 
     Args:
         status: what was seen.
@@ -71,7 +71,7 @@ def _one(
     label: str, value: int, unit: str = "", limit: int | None = None, category: str | None = None
 ) -> str:
     name = f"{label}_{category}" if category else label
-    # Elsewhere, what stands between quotes would be cut at a blank.
+    # Some monitors would cut a label at a blank, even between quotes.
     plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
     return f"{plain}={value}{unit}" + ("" if limit is None else f";;{limit}")
 

@@ -1,4 +1,4 @@
-"""How far a command is, on standard error: if that is a terminal, and after two seconds."""
+"""Shows on standard error how far a command is: on a terminal, and after two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AFTER = 2.0
 _BETWEEN_LINES = 0.5
 _CLEAR_LINE = "\r\x1b[K"
 
-#: What says how far the work is, the innermost last.
+#: Functions that say how far the work is, the innermost last.
 _descriptions: list[Callable[[], str]] = []
 _is_over = threading.Event()
 _threads: list[threading.Thread] = []
@@ -21,7 +21,7 @@ _threads: list[threading.Thread] = []
 
 @contextlib.contextmanager
 def shown(describe: Callable[[], str]) -> Iterator[None]:
-    """Show how far some work is, in the place of the work that it is a part of.
+    """Show how far some work is, instead of the work that it is a part of.
 
     Args:
         describe: says it, such as "1,234 messages"; called in another thread.

@@ -28,7 +28,7 @@ _HEAD = _ROW.format(
     *("DATES RETRIED", "FAILED"),
     "RUN",
 )
-#: Of a line with the usual id, a UUID.
+#: The width of a line whose run has the usual id, a UUID.
 _WIDTH = len(_HEAD) - len("RUN") + 36
 
 

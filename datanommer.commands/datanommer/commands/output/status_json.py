@@ -1,4 +1,4 @@
-"""How it is with an archive and its hub, as one JSON object."""
+"""The state of an archive and its hub, as one JSON object."""
 
 from __future__ import annotations
 

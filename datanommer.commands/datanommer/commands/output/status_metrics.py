@@ -1,4 +1,4 @@
-"""How it is with an archive and its hub, as metrics of Prometheus.
+"""The state of an archive and its hub, as metrics of Prometheus.
 
 For the textfile collector of node_exporter. The format:
 https://prometheus.io/docs/instrumenting/exposition_formats/
@@ -38,7 +38,7 @@ class Metric(NamedTuple):
         name: its name, without the prefix ``datanommer_``.
         kind: gauge or counter.
         text: what it is.
-        samples: its labels and values; what is None is not known, and left out.
+        samples: its labels and values; a value of None is unknown, and left out.
     """
 
     name: str

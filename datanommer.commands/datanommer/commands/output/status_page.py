@@ -1,4 +1,4 @@
-"""How it is with an archive and its hub, on a page for people."""
+"""The state of an archive and its hub, on a page for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table for people: on a terminal as wide as that, elsewhere as wide as it needs to be."""
+"""A table for people: no wider than the terminal, and elsewhere as wide as it needs to be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from datanommer.commands.output.formatting import is_coloured
 
 _GAP = 2
-#: What is of no use if its end is cut off.
+#: Columns that are useless if their ends are cut off.
 _NEVER_CUT = {
     *("id", "msg_id", "run_id", "time", "stored_at", "received_at", "first_seen", "last_seen"),
     *("started", "finished"),

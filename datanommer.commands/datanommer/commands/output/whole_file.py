@@ -1,4 +1,4 @@
-"""A file that is there as a whole or not at all."""
+"""Writes a file as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def require_writable(file: str) -> None:
 
 
 def write(file: str, text: str) -> None:
-    """Write a file, in UTF-8, in the place of one that may be there. Nobody sees a part of it.
+    """Write a file in UTF-8, replacing one that exists. Nobody sees a part of it.
 
     Args:
         file: its path, or ``-`` for standard output.
         text: what is in it.
 
     Raises:
-        NotWritable: it cannot be; says why. What was there before is there still.
+        NotWritable: it cannot be written; says why. The old file is still there.
         OSError: standard output cannot be written.
     """
     if file == STANDARD_OUTPUT:

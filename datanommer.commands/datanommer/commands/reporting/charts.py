@@ -1,7 +1,7 @@
 """The charts of the report: SVG for a page of HTML, which gives it its colours.
 
 pygal draws. Its own styles and its script are left out: the page has one style for all charts, and
-it may run no script. What the script would show is shown by the browser, as titles.
+may not run scripts. What the script would show, the browser shows as titles.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _DECIMAL = re.compile(r"\d+\.\d+")
 
 
 def by_day(bands: Sequence[Band], first: date, last: date, size: Size) -> str:
-    """Messages by day, each band upon the one before it; by week, where there are too many days.
+    """Messages by day, with the bands stacked; by week if there are too many days.
 
     Args:
         bands: the first one lies at the bottom.
@@ -111,7 +111,7 @@ def by_hour(hours: Sequence[Hour], last: date, size: Size) -> str:
 
 
 def _dot(day: str, messages: int) -> dict[str, Any]:
-    """A dot whose area, and not whose width, says how many messages there are."""
+    """A dot whose area, not width, shows how many messages there are."""
     return {"value": math.sqrt(messages), "formatter": lambda _: f"{day}: {messages:,}"}
 
 

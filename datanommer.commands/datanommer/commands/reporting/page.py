@@ -20,10 +20,10 @@ from datanommer.models.counting.summary import SILENCE, Day, Name, Summary
 _MOST_BANDS = 7
 #: How many categories are listed that have fallen silent.
 _MOST_SILENT = 12
-#: In how many days growth is measured: the last ones that are over.
+#: Growth is measured over this many days, the last complete ones.
 _GROWTH_DAYS = 30
 _DAY = timedelta(days=1)
-# A chart has a size for wide screens and paper, and one for phones, where that would be too small.
+# A chart has one size for wide screens and paper, and one for phones.
 _DAYS_SIZES = (Size(1160, 340), Size(370, 260))
 _WEEK_SIZES = (Size(560, 240), Size(370, 190))
 
@@ -43,7 +43,7 @@ class Growth(NamedTuple):
 
     @classmethod
     def of(cls, summary: Summary) -> Growth | None:
-        """The growth of the last days; None, where none of them is over or nothing is there."""
+        """The growth of the last days; None if no day is complete yet or there are no messages."""
         days = min(_GROWTH_DAYS, (summary.last_day - summary.first_day).days)
         if not days or not summary.totals.messages:
             return None
@@ -101,7 +101,7 @@ def _environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """Senders choose many of the texts on the page: none of them commands whoever shows it."""
+    """A value of the page, with control characters escaped: senders choose many of the texts."""
     return printable(value) if type(value) is str else value
 
 

@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 
 def check(folder: Path) -> Iterator[Finding]:
-    """Look at each file of a data set, and at those that are none of its own.
+    """Look at each file of a data set, and for files that do not belong to it.
 
     Args:
         folder: of the data set.

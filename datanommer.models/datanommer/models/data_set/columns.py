@@ -28,12 +28,12 @@ SCHEMA = pa.schema(
         ("extra", pa.string()),
     ]
 )
-#: The columns whose values come again and again; all others are as they are.
+#: The columns whose values come again and again: only they get a dictionary.
 REPEATED = [
     *("topic", "category", "username", "agent", "users.list.element", "packages.list.element"),
     *("crypto", "certificate", "source_name", "source_version"),
 ]
-#: The columns of which readers want to know the least and the greatest value. Of the others, these
+#: The columns whose least and greatest values readers ask for. Of other columns, these values
 #: would be copies of the largest messages.
 ASKED = [
     *("id", "msg_id", "topic", "category", "timestamp", "stored_at", "i", "username", "agent"),

@@ -12,11 +12,11 @@ from datanommer.models import disk
 from datanommer.models.data_set.manifest import NAME, File, Manifest
 from datanommer.models.errors import DatanommerError
 
-#: The folder in that of a data set where its files are.
+#: The subfolder of a data set that holds its files.
 MESSAGES = "messages"
 _ENDING = ".parquet"
-#: What the name of a file ends with that is not complete. It begins with a dot: no reader of data
-#: sets looks at it.
+#: The suffix of an incomplete file. Its name begins with a dot, so that readers of data sets
+#: ignore it.
 TEMPORARY = ".tmp"
 
 
@@ -94,7 +94,7 @@ class DataSet:
         return self.folder / file.path
 
     def save(self) -> None:
-        """Have the manifest on the disk.
+        """Write the manifest to the disk.
 
         Raises:
             OSError: the disk does not take it.
@@ -153,7 +153,7 @@ class DataSet:
             (self.folder / path).unlink()
 
     def finish_rewriting(self) -> None:
-        """Let the new files take the place of the old ones, if that was begun.
+        """Finish replacing old files with new ones, if that was begun.
 
         Raises:
             OSError: the disk does not take it.
@@ -174,7 +174,7 @@ class DataSet:
         self.save()
 
     def new_path(self, month: str, first_id: int, last_id: int) -> Path:
-        """Where a new file goes; its folder is made.
+        """Where a new file goes; creates its folder.
 
         Args:
             month: of its messages, such as 2026-09.
@@ -208,7 +208,7 @@ def _is_temporary(path: str) -> bool:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, and have their names on the disk."""
+    """Make a folder and its parents, and sync their names to the disk."""
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ def begin(
         data_set: that it will belong to.
         month: of its messages, such as 2026-09.
         ids: the lowest and the highest id of its messages.
-        batches: the messages; there are some. Whatever happens, it is closed.
+        batches: the messages, at least one. It is closed in any case.
         is_named: whether the file gets its name when it is complete, or keeps the temporary one.
 
     Returns:

@@ -1,7 +1,7 @@
-"""The manifest of a data set: of which archive it is, how far it is, and which files belong to it.
+"""The manifest of a data set: which archive it is of, how far it goes, and its files.
 
-It is ``dataset.json`` in the folder of the data set. A file that it does not name is none of the
-data set, and a file that it names is complete.
+It is ``dataset.json`` in the folder of the data set. A file that it does not name is not part of
+the data set, and a file that it names is complete.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class File:
 
 
 class Identity(NamedTuple):
-    """What an archive is known by.
+    """What identifies an archive.
 
     Attributes:
         archive: its id, which its copies and backups have as well.
@@ -131,7 +131,7 @@ class Manifest:
         return manifest
 
     def write(self, folder: Path) -> None:
-        """Put it into a folder, in the place of what is there, whatever happens to the power.
+        """Write it into a folder; a power cut leaves either the old one or the new one.
 
         Raises:
             OSError: the disk does not take it.

@@ -19,19 +19,19 @@ from datanommer.models.data_set.manifest import File
 
 # Bytes of a row group, before it is packed. Readers like larger ones; memory holds two of them.
 _GROUP_BYTES = 32 * 1024 * 1024
-# What is larger than that has a large message in it.
+# A larger row group has a large message in it.
 _LARGE_BYTES = 48 * 1024 * 1024
 _OPTIONS: dict[str, Any] = {
     "compression": "zstd",
     "use_dictionary": REPEATED,
     "write_statistics": ASKED,
-    # Then whoever reads a damaged page is told.
+    # So that readers notice a damaged page.
     "write_page_checksum": True,
 }
 
 
 class Writer:
-    """Writes a file: as a context, it removes what is there of it if something fails.
+    """Writes a file; as a context manager, it removes the file if something fails.
 
     A row group is packed and written in a thread, while the next one is fetched.
 
@@ -75,10 +75,10 @@ class Writer:
             writing.result()
 
     def finish(self, then: Callable[[], File]) -> Future[File]:
-        """Have all of it on the disk, under its temporary name, while the caller goes on.
+        """Write the rest to the disk in the background, under the temporary name.
 
         Args:
-            then: called in the thread when it is there.
+            then: called in the thread once that is done.
 
         Returns:
             What `then` returns. Or it raises OSError: the disk does not take it.

@@ -1,4 +1,4 @@
-"""The way back: the messages of a data set as the records that a dump of the archive would have."""
+"""Reads the messages of a data set, as the records that a dump of the archive would have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from datanommer.models.data_set.manifest import File
 from datanommer.models.envelopes import json_text
 from datanommer.models.envelopes.signature_bytes import unpack
 
-# Rows that memory holds as Python has them.
+# Rows that memory holds as Python objects.
 _BATCH = 500
 _AS_THEY_ARE = (
     *("topic", "msg_id", "i", "username", "crypto", "certificate", "source_name"),

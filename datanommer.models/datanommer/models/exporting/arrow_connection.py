@@ -1,4 +1,4 @@
-"""A second connection to the server, over which whole columns move: by ADBC, as Arrow has them."""
+"""A second connection to the server, by ADBC, which transfers whole columns in Arrow's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg2.errors
 import pyarrow as pa
 import sqlalchemy as sa
 
-# Not its `dbapi`, which takes Ctrl-C for itself.
+# Not its `dbapi`, which handles Ctrl-C itself.
 from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
 
 from datanommer.models.database import engine as engines
@@ -20,10 +20,10 @@ from datanommer.models.database import engine as engines
 _BATCH_BYTES = 8 * 1024 * 1024
 _OPTIONS = {driver.StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
 _SETTINGS = {
-    # It compiles for longer than it then saves.
+    # Compiling takes longer than it saves.
     "jit": "off",
-    # Ids and timestamps grow together. The planner does not know, and expects a row where there
-    # are thousands; a loop would then go through the names anew for each.
+    # Ids and timestamps grow together. The planner does not know that, and expects one row instead
+    # of thousands. A nested loop would then scan the names again for each.
     "enable_nestloop": "off",
 }
 
@@ -46,7 +46,7 @@ class ArrowConnection:
 
     def close(self) -> None:
         """Close it."""
-        # When a query has failed, it cannot be closed in good order; the process ends then.
+        # After a failed query it cannot be closed cleanly, but then the process ends anyway.
         with contextlib.suppress(Error, RuntimeError):
             self._connection.close()
             self._database.close()
@@ -56,7 +56,7 @@ class ArrowConnection:
         """A transaction that sees what another one sees.
 
         Args:
-            snapshot: what ``pg_export_snapshot()`` gave to that.
+            snapshot: what ``pg_export_snapshot()`` returned in the other one.
 
         Raises:
             psycopg2.Error: the database failed.
@@ -99,7 +99,7 @@ class ArrowConnection:
 
 @contextlib.contextmanager
 def _as_psycopg2() -> Iterator[None]:
-    """Raise errors of ADBC as those of psycopg2, which the commands know what to say about."""
+    """Raise errors of ADBC as those of psycopg2, which the commands can explain."""
     try:
         yield
     except Error as error:

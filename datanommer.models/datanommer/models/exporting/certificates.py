@@ -50,7 +50,7 @@ class Certificates:
         yield from self.put_into(batch.slice(half))
 
     def _have(self, ids: Sequence[int]) -> bool:
-        """Have the certificates in memory; whether they fit."""
+        """Load the certificates into memory; False if they do not fit."""
         missing = [each for each in ids if each not in self._bodies]
         if not missing:
             return True

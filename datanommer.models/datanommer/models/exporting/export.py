@@ -1,4 +1,4 @@
-"""Messages into a data set: those that have arrived since the last time."""
+"""Writes messages into a data set: those that have arrived since the last time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def append(engine: sa.Engine, folder: Path, filters: Filters, progress: Progress
         engine: of the archive.
         folder: of the data set; it is made if it is not there.
         filters: of an extract, topics as they were typed. Without any, those of the data set.
-        progress: is told how far it is.
+        progress: is kept up to date.
 
     Returns:
         Nothing, after each file.
@@ -94,7 +94,7 @@ class _Append:
         self._data_set = data_set
         self._progress = progress
         self._coming: Future[File] | None = None
-        # What this run writes, it writes once. Only what was there before can come again.
+        # This run writes nothing twice. Only earlier files may have a message already.
         self._before: dict[str, list[Path]] = {}
         for file in data_set.manifest.files:
             self._before.setdefault(file.month, []).append(data_set.path(file))
@@ -117,8 +117,8 @@ class _Append:
     def _begin_after(self, archive: Identity) -> int:
         """The id after which messages may be missing in the data set.
 
-        After a restore or a failover, ids may be given out that were given out before. So where
-        the last message is not what it was, or the timeline, all are looked at again.
+        After a restore or a failover, ids may be given out a second time. So if the last message or
+        the timeline has changed, all messages are looked at again.
         """
         manifest = self._data_set.manifest
         if manifest.last is None or manifest.timeline != archive.timeline:
@@ -132,7 +132,7 @@ class _Append:
         if len(left_out) < piece.messages:
             batches = (without(batch, left_out) for batch in source.batches(piece))
             ids = (piece.first_id, piece.last_id)
-            # Read while the file before is being written.
+            # Reads this piece while the previous file is being written.
             coming = files.begin(self._data_set, piece.month, ids, batches)
             self._take_in()
             self._coming = coming

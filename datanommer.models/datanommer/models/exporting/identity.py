@@ -1,4 +1,4 @@
-"""Which archive a database is, and whether its ids go on where they were."""
+"""Which archive a database holds, and whether its ids continue where they were."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECONDS = 60.0
 
 
 def identify(engine: sa.Engine) -> Identity:
-    """What an archive is known by.
+    """The identity of an archive.
 
     Raises:
         OnStandby: its server is a standby.

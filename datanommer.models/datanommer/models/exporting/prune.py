@@ -1,4 +1,4 @@
-"""Messages out of PostgreSQL that the data set has in full."""
+"""Deletes messages from PostgreSQL that the data set has in full."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from datanommer.models.filtering.filters import Filters
 from datanommer.models.storing.transaction import in_transaction
 
 _BATCH = 500
-#: The columns of which a dump is made. It has neither ids of rows nor when they were stored, and
-#: the category follows from the topic.
+#: The columns that a dump is made of. It has no row ids and no storage times, and the category
+#: follows from the topic.
 _COMPARED = [name for name in SCHEMA.names if name not in {"id", "stored_at", "category"}]
 _SQL = {
     "msg": "m.msg::text",
@@ -92,14 +92,14 @@ def prune(
 ) -> Iterator[None]:
     """Delete messages that are in a data set just as they are here.
 
-    Each file is looked at as a whole before a message in it counts. Each batch is a transaction, so
-    that nothing is half gone. Where others wait, it pauses for as long as its batch took.
+    Each file is checked as a whole before any message in it counts. Each batch is a transaction, so
+    that nothing is half deleted. If others had to wait, it pauses for as long as its batch took.
 
     Args:
         engine: of the archive, as its owner.
         folder: of the data set.
         before: no message sent after this (naive, in UTC).
-        progress: is told how far it is.
+        progress: is kept up to date.
         dry_run: whether to look only.
 
     Returns:
@@ -113,7 +113,7 @@ def prune(
     """
     _require_owner(engine)
     archive = identity.identify(engine)
-    # As for writing: nothing may change in the data set meanwhile.
+    # Locked as for writing: nothing may change in the data set meanwhile.
     with locked(folder, for_writing=True):
         DataSet.open(folder)
         data_set, progress.adopted = beginning.begin(folder, archive, Filters())
@@ -180,7 +180,7 @@ def _prune_batch(
     rows: Sequence[dict[str, Any]], dry_run: bool, connection: sa.Connection
 ) -> _Outcome:
     exported = {row["msg_id"]: row for row in rows}
-    # Nobody may change them until they are gone. A look alone need not keep anybody waiting.
+    # The lock keeps others from changing them before they are deleted. A dry run needs none.
     find = sa.text(_FIND if dry_run else f"{_FIND} FOR UPDATE")
     ids = list(connection.scalars(find, {"msg_ids": list(exported)}))
     found = connection.execute(_READ, {"ids": ids}).mappings().all()
@@ -206,11 +206,11 @@ def _tidy_table(
     table: str, key: str, messages: str, column: str, connection: sa.Connection
 ) -> None:
     needless = f"NOT EXISTS (SELECT FROM {messages} m WHERE m.{column} = t.{key})"
-    # What a message that is being written needs is locked, and stays.
+    # Rows that a message being written needs are locked. SKIP LOCKED keeps them.
     keys = connection.scalars(
         sa.text(f"SELECT {key} FROM {table} t WHERE {needless} FOR UPDATE SKIP LOCKED")
     ).all()
-    # Asked again: such a message may have been committed in between.
+    # Checked again: such a message may have been committed in between.
     connection.execute(
         sa.text(f"DELETE FROM {table} t WHERE t.{key} = ANY(:keys) AND {needless}"),
         {"keys": list(keys)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datanommer.models.data_set.columns import SCHEMA
 
-#: In the place of the certificate stands its id: a host sends the same one with each message.
+#: The certificate is only an id here: a host sends the same one with each message.
 _SQL = {
     "users": "coalesce(u.names, '{}')",
     "packages": "coalesce(p.names, '{}')",
@@ -25,8 +25,8 @@ def _names(table: str) -> str:
     )"""
 
 
-# Read in the order of the primary key: with a bare timestamp, PostgreSQL would take the index of
-# times, and then sort whole messages on the disk. A fifth of the server's time went there.
+# The interval makes PostgreSQL read by the primary key. With a bare timestamp, it would use the
+# index of times, and sort whole messages on the disk. That took a fifth of the server's time.
 _RANGE = """
     m.id BETWEEN %(first_id)s AND %(last_id)s
     AND m.timestamp + interval '0' >= %(start)s AND m.timestamp + interval '0' < %(end)s
@@ -37,7 +37,7 @@ def query(predicate: str) -> str:
     """The SQL for the columns of the messages of a range of ids and a month, in order of their ids.
 
     Args:
-        predicate: what they must fulfil besides.
+        predicate: a further condition.
 
     Returns:
         SQL with the parameters `first_id`, `last_id`, `start` and `end` of psycopg2, and those of

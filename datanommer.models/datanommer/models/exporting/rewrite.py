@@ -1,4 +1,4 @@
-"""A month of a data set anew: from the archive, and what is in the data set alone stays."""
+"""Rewrites a month of a data set from the archive; what only the data set has stays."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _ROWS = 10_000
 def rewrite(engine: sa.Engine, folder: Path, month: str, progress: Progress) -> Iterator[None]:
     """Write the files of a month anew.
 
-    What is in the archive is taken from there. Messages that are in the data set alone, after a
-    prune say, are taken over as they are. Until all is on the disk, nothing changes. A file that
-    is missing is written anew as far as its messages are in the archive.
+    What is in the archive is taken from there. Messages that only the data set has, such as after
+    a prune, are taken over as they are. Nothing changes until all is on the disk. A missing file is
+    written anew as far as its messages are in the archive.
 
     Args:
         engine: of the archive.
         folder: of the data set.
         month: such as 2026-09.
-        progress: is told how far it is; `known` are those that are taken over.
+        progress: is kept up to date; `known` are those that are taken over.
 
     Returns:
         Nothing, after each file.
@@ -85,7 +85,7 @@ def _from_archive(connection: sa.Connection, data_set: DataSet, month: str) -> I
 
 
 def _replace(data_set: DataSet, month: str, new: list[File], progress: Progress) -> None:
-    """Let the new files take the place of all whose messages are in them, or taken over."""
+    """Replace the files whose messages are in the new ones, and take over the rest of these."""
     fresh = [temporary_of(data_set.path(file)) for file in new]
     old = []
     for file in data_set.files_of(month):
@@ -109,7 +109,7 @@ def _ids_of(path: Path) -> pa.Table:
 
 
 def _take_over(data_set: DataSet, file: File, renewed: pa.Array) -> File:
-    """A file with the messages of another one that are not renewed."""
+    """A copy of a file with only the messages that are not in the new files."""
     batches = (without(batch, renewed) for batch in records.batches(data_set, file, _ROWS))
     ids = (file.first_id, file.last_id)
     return files.begin(data_set, file.month, ids, batches, is_named=False).result()

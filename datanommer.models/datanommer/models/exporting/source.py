@@ -109,7 +109,7 @@ class Source:
             yield from self._certificates.put_into(batch)
 
     def _sql(self, query: str, piece: Piece) -> str:
-        """The query with its values: none of COPY can have parameters."""
+        """The query with its values filled in: COPY takes no parameters."""
         start, end = bounds(piece.month)
         values = {"first_id": piece.first_id, "last_id": piece.last_id, "start": start, "end": end}
         cursor: Any = self._connection.connection.cursor()

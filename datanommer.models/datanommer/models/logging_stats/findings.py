@@ -164,7 +164,7 @@ class Judge:
         return self._now if self.is_alive(run) else run.last
 
     def _successor(self, run: Run) -> str | None:
-        """The id of the first later run that finished, and did all hosts that this one came to."""
+        """The id of the first later run that finished, if later ones synced all of the hosts."""
         for other in self._runs:
             if (
                 _can_make_good(run, other)
@@ -179,7 +179,7 @@ class Judge:
     def _later_success(
         self, run: Run, synced_host: str | None, log_date: str | None = None
     ) -> str | None:
-        """The id of the first later run that did a host, or a date of it."""
+        """The id of the first later run that synced a host, or a date of it."""
         for other in self._successes.get((run.host, synced_host, log_date), ()):
             if _can_make_good(run, other):
                 return other.run_id
@@ -191,7 +191,7 @@ _Sync = tuple[str | None, str | None, str | None]
 
 
 def _successes(runs: Iterable[Run]) -> dict[_Sync, list[Run]]:
-    """The runs that did a host, or a date of it, in the order of `runs`."""
+    """The runs that synced a host, or a date of it, in the order of `runs`."""
     successes: defaultdict[_Sync, list[Run]] = defaultdict(list)
     for run in runs:
         for name, host in run.hosts.items():

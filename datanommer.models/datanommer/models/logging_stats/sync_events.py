@@ -68,7 +68,7 @@ def read_event(row_id: int, timestamp: datetime, kind: str, msg: str) -> Event:
     """
     try:
         content = json.loads(msg)
-    except (ValueError, RecursionError):  # what the upgrade of a classic database carried over
+    except (ValueError, RecursionError):  # carried over by the upgrade of a classic database
         content = None
     fields: Mapping[str, Any] = content if isinstance(content, dict) else {}
     return Event(

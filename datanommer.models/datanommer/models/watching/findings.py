@@ -18,7 +18,7 @@ from datanommer.models.watching.limits import Limits
 from datanommer.models.watching.spool import SpoolView
 from datanommer.models.watching.status import Status
 
-#: What ends within this time is told.
+#: What expires within this time is reported.
 SOON = timedelta(days=30)
 
 
@@ -47,7 +47,7 @@ def find(status: Status, limits: Limits, *, wants_hub: bool) -> list[Finding]:
 
     Args:
         status: what was seen.
-        limits: what is still well.
+        limits: of the monitor.
         wants_hub: whether there has to be a hub on this host.
     """
     findings = [
@@ -155,7 +155,7 @@ def _of_spool(seen: SpoolView | Unseen, limits: Limits) -> Iterator[Finding]:
         if isinstance(number, Unseen):
             yield Finding(Severity.UNKNOWN, f"what waits{of}: {_clause(number.reason)}")
         elif number > most:
-            more = "more than " if category else ""  # counted no further than that
+            more = "more than " if category else ""  # the count stops there
             shown = most if category else number
             yield Finding(Severity.CRITICAL, f"{more}{_messages(shown)}{of} waiting on disk")
 

@@ -20,8 +20,8 @@ class Hub(NamedTuple):
     """The hub of this host.
 
     Attributes:
-        file: where it says how it is.
-        state: what it said last; None if there is none on this host.
+        file: where it reports its state.
+        state: its last report; None if there is no hub on this host.
         fault: why it counts as dead, if it does.
     """
 
@@ -49,7 +49,7 @@ def look(config: Mapping[str, Any]) -> Hub:
 
 
 def _fault(state: HubState, now: float) -> str | None:
-    if not state.alive:  # it has ended in order
+    if not state.alive:  # it has ended cleanly
         return None
     said = times.to_text(datetime.fromtimestamp(state.time, UTC).replace(tzinfo=None))
     if not _runs(state.pid):

@@ -1,4 +1,4 @@
-"""What a hub says of itself, in a small file that everybody may read."""
+"""The state that a hub reports, in a small file that everybody may read."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SYSTEM_FILE = Path("/run/datanommer/hub.json")
 
 
 class HubState(NamedTuple):
-    """What a hub says of itself. Counts are since its start.
+    """The state that a hub reports. Counts are since its start.
 
     Attributes:
-        alive: whether it goes on; False once it has ended in order.
+        alive: whether it is running; False once it has ended cleanly.
         pid: its process.
         version: of datanommer.
         started, time: when it started, and when it wrote this, in epoch seconds.
@@ -70,7 +70,7 @@ class HubState(NamedTuple):
             ) from None
 
     def write(self, file: Path) -> None:
-        """Write it in the place of what is there. Nobody sees a part of it.
+        """Write it, replacing the old one. Nobody sees a part of it.
 
         Raises:
             OSError: it cannot be written.
@@ -89,7 +89,7 @@ class HubState(NamedTuple):
 def file_to_write(config: Mapping[str, Any]) -> Path:
     """The file that the hub of a configuration writes.
 
-    Where the configuration names none: the system's, where its folder can be written, else
+    If the configuration names none: the system's if its folder is writable, else
     ``$XDG_STATE_HOME/datanommer/hub.json``.
 
     Raises:

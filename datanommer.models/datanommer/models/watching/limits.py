@@ -1,4 +1,4 @@
-"""What is still well: how old, how much waiting and how many rejects, in all or of a category."""
+"""The limits of a monitor: on age, waiting messages and rejects, overall or by category."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits on disk, by what the hub says; without a hub, by a look at the spool itself."""
+"""What waits on disk: as the hub reports it or, without a hub, as the spool itself shows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SpoolView(NamedTuple):
         folder: where it is.
         waiting: what waits.
         free: the bytes that its disk has left; None if there is no such folder yet.
-        min_free: those that it leaves there.
+        min_free: the bytes that the spool leaves free there.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class SpoolView(NamedTuple):
 
     @property
     def has_room(self) -> bool:
-        """Whether it takes messages, as far as the disk goes."""
+        """Whether the disk has room for more messages."""
         return self.free is None or self.free >= self.min_free
 
 
@@ -72,16 +72,16 @@ def look(config: Mapping[str, Any], hub: Hub | Unseen) -> SpoolView:
 
 
 def count(spool: SpoolView, category: str, limit: int) -> int | Unseen:
-    """How many messages of a category wait. Their records are read, for nothing else knows it.
+    """How many messages of a category wait. Only their records tell, so these are read.
 
     Args:
         spool: where they wait.
         category: its name.
-        limit: how many are too many; it stops there.
+        limit: the count stops as soon as it is above this.
     """
     if isinstance(spool.waiting, Unseen):
         return spool.waiting
-    if spool.waiting.messages <= limit:  # and of one category, no more either
+    if spool.waiting.messages <= limit:  # then no category has more
         return 0
     return see(lambda: _count(spool.folder, category, limit))
 
@@ -97,7 +97,7 @@ def _count(folder: Path, category: str, limit: int) -> int:
 
 
 def _folder_of_hub(config: Mapping[str, Any]) -> Path:
-    """The folder that a hub uses: if the system's exists, that one, whoever we are."""
+    """The folder that a hub uses: the system's if that exists, whoever we are."""
     is_system = not config.get(SPOOL_DIR_KEY) and SYSTEM_FOLDER.exists()
     return SYSTEM_FOLDER if is_system else folder_of(config)
 

@@ -32,7 +32,7 @@ class Database(NamedTuple):
 
 
 class Status(NamedTuple):
-    """How it is.
+    """The state of a database, and of a hub on this host.
 
     Attributes:
         moment: when this was seen (naive, in UTC).
@@ -41,7 +41,7 @@ class Status(NamedTuple):
         archive: what is in it.
         hub: the hub of this host.
         spool: what waits on its disk.
-        endings: until when what signatures are checked with is valid.
+        endings: when the files expire that signatures are checked with.
     """
 
     moment: datetime
@@ -54,7 +54,7 @@ class Status(NamedTuple):
 
 
 def look(url: str | None, config_filename: str | None) -> Status:
-    """How it is now.
+    """The current state.
 
     Args:
         url: the database; None for the one that the configuration or the environment names.
