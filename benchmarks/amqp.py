@@ -75,7 +75,7 @@ def prefetch(setting: Setting) -> Iterator[Figure]:
 
 
 def _is_there() -> bool:
-    """Whether there is a RabbitMQ; if not, people are told."""
+    """Whether there is a RabbitMQ; if not, says so."""
     reason = rabbitmq.why_not()
     if reason:
         click.echo(reason, err=True)
@@ -145,7 +145,7 @@ class _Scene:
 
 
 def _wait(count: Callable[[], int], target: int, consumer: Daemon) -> tuple[int, float]:
-    """Wait until so many are counted; how many they are then, and when that is."""
+    """Wait until `target` messages are counted; returns the count and the time."""
     give_up = time.perf_counter() + _PATIENCE
     while (counted := count()) < target:
         assert consumer.is_alive, consumer.log

@@ -21,7 +21,7 @@ from benchmarks.setting import Setting
 _MEMORY = "1g"
 #: Seconds, for all that Spark is asked.
 _PATIENCE = 3600
-#: What the page asks of its archive, in the words of the made-up bus.
+#: Words in the questions of the page, and what the made-up bus has instead.
 _WORDS = {"2013": "2023", "2014": "2024", "ralph": "user7"}
 _TOOK = re.compile(r"^Time taken: ([\d.]+) seconds", re.MULTILINE)
 #: Statements that open a data set.
@@ -54,7 +54,7 @@ def _growth(engine: str, once: Times, grown: Times) -> Iterator[Figure]:
 
 
 def _grow(folder: Path, grown: Path) -> None:
-    """Copy all files so often, each beside the others of its month."""
+    """Copy each file `_GROWN` times into the folder of its month."""
     for file in folder.glob("messages/*/*/*.parquet"):
         month = grown / file.parent.relative_to(folder)
         month.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _answers(folder: Path) -> list[str]:
 
 
 def _asked_of_spark(once: Path, grown: Path, rounds: int, folder: Path) -> tuple[Times, Times]:
-    """Ask in one session, which answers what DuckDB does; Java is warm after a first round."""
+    """Ask in one session, and compare the answers with DuckDB's; a first round warms up Java."""
     asked = list(_words("Spark").values())
     file = folder / "questions.sql"
     first = [analysis.opening("Spark", str(once)), *asked * (rounds + 1), "DROP VIEW messages;"]

@@ -16,7 +16,7 @@ from benchmarks.measure import Figure, alternate, run, seconds
 from benchmarks.setting import Setting, bound
 from datanommer.models.database.engine import create_engine
 
-#: What is loaded at most: a dump repeats the certificate of each message, 4 GB of disk a million.
+#: The most messages to load: a dump repeats each certificate, and a million take 4 GB of disk.
 MOST_LOADED = 1_000_000
 
 _CLASSIC_MESSAGES = 20_000
@@ -88,7 +88,7 @@ def load(setting: Setting) -> Iterator[Figure]:
             memory.append(finished.megabytes)
             return number / finished.seconds
 
-        # What the rows are does not matter to COPY, and where they come from.
+        # Makes the rows for COPY, which does not care where they come from.
         ours()
         copies = copies_of_tables(url, Path(folder))
 
@@ -145,7 +145,7 @@ def move(setting: Setting) -> Iterator[Figure]:
 
 
 def copies_of_tables(url: str, folder: Path) -> Callable[[], float]:
-    r"""Keep the rows of all tables in files; what copies them back, and tells the seconds."""
+    r"""Save all tables in files; returns a function that copies them back, and times that."""
     commands = []
     for table in _TABLES:
         file = folder / table
@@ -171,7 +171,7 @@ def _psql(url: str, *commands: str) -> float:
 
 
 def _timestamp_of(url: str, number: int) -> str:
-    """When so many messages had been sent."""
+    """When the message with this number was sent, counted from the oldest."""
     with bound(url) as connection:
         found = connection.scalar(
             sa.text("SELECT timestamp FROM messages ORDER BY timestamp, id OFFSET :skip LIMIT 1"),

@@ -58,7 +58,7 @@ def export(setting: Setting) -> Iterator[Figure]:
 
 
 def _forget(folder: Path) -> None:
-    """Let the server have another timeline, as after a failover: all is looked up."""
+    """Change the timeline in the manifest, as if after a failover, so that all is looked up."""
     path = folder / "dataset.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["timeline"] = "another"

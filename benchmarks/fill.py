@@ -30,14 +30,14 @@ _BATCH = 5_000
 _SHARE = 10_000
 #: How many messages are made up; PostgreSQL copies them ten times as fast.
 _MADE_UP = 500_000
-# A crash costs a benchmark nothing: what was filled is filled again.
+# A crash costs a benchmark nothing: the database is just filled again.
 _SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "512MB"}
-#: The columns of a message that a copy of it has as they are.
+#: The columns that are the same in a copy of a message.
 COPIED = (
     "i, topic, category, username, crypto, signature, certificate_id, source_name, source_version, "
     "msg, headers, extra"
 )
-# What only matters to readers, and to writers who make mistakes. The others stay: ON CONFLICT
+# Constraints that only help readers, or catch mistakes of writers. The others stay: ON CONFLICT
 # needs them, or they are small.
 _CONSTRAINTS = """
     SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -105,7 +105,7 @@ def _write(start: int, stop: int) -> int:
 
 
 def _copy(engine: sa.Engine, bus: Bus, start: int, number: int) -> None:
-    """Copy the first so many messages to where those from `start` on belong, in time as well."""
+    """Copy the first `number` messages as those from `start` on, with times to match."""
     shift = f"make_interval(secs => {bus.seconds * start // bus.messages})"
     msg_id = "left(msg_id, 5) || gen_random_uuid()"
     _run(
@@ -133,7 +133,7 @@ def row(sent: Sent) -> Row:
 
 @contextlib.contextmanager
 def _without_indexes(engine: sa.Engine) -> Iterator[None]:
-    """Drop what can be made again, and make it again, whatever happens."""
+    """Drop indexes and constraints, and make them again, whatever happens."""
     with engine.begin() as connection:
         assert not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM messages)")), (
             "the database holds messages"

@@ -112,7 +112,7 @@ class Bus:
         return LAST - FIRST
 
     def sent(self, start: int = 0, stop: int | None = None) -> Iterator[Sent]:
-        """The messages from one number to before another, oldest first (give or take seconds)."""
+        """The messages from `start` to before `stop`, oldest first (give or take seconds)."""
         stop = self.messages if stop is None else stop
         for chunk in range(start // _CHUNK, -(-stop // _CHUNK)):
             first = chunk * _CHUNK
@@ -196,7 +196,7 @@ def robot_of(category: str) -> str | None:
 
 
 _NEW_YEAR = datetime(2023, 1, 1, tzinfo=UTC).timestamp()
-# What stands around the files and the text takes so much by itself, measured.
+# Measured: the bytes of a message besides its files and its text, and those of a file.
 _FRAME_BYTES = 320
 _FILE_BYTES = 60
 
@@ -223,7 +223,7 @@ def _rests(category: str, size: int) -> list[str]:
 
 
 def _shares(number: int, exponent: float) -> list[float]:
-    """What each of so many has, the first the most (Zipf); the sum is 1."""
+    """The shares of so many things, the largest first (Zipf); the sum is 1."""
     weights = [rank**-exponent for rank in range(1, number + 1)]
     total = sum(weights)
     return [weight / total for weight in weights]
@@ -242,7 +242,7 @@ def _file(choice: random.Random) -> dict[str, Any]:
 
 
 def _base64(choice: random.Random, size: int) -> str:
-    """As fedmsg.crypto.x509 and x509_ng write it."""
+    """Random bytes in base64, as fedmsg.crypto.x509 and x509_ng write it."""
     return base64.encodebytes(choice.randbytes(size)).decode()
 
 

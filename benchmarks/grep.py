@@ -20,7 +20,7 @@ _PAGE = 100
 _REPEATED = 100
 _FAR_PAGE = 1_000
 _LIMIT = 50  # ms
-# What has a counter, or is soon counted, is to be counted within the limit.
+# Filters that have a counter, or find few messages, must be counted within the limit.
 _COUNTED = {"topics", "categories"}
 _FEW = 300_000
 _END = datetime.fromtimestamp(LAST, UTC).replace(tzinfo=None)
@@ -125,7 +125,7 @@ def _times(ask: Callable[[], object]) -> list[float]:
     times = []
     for _ in range(_REPEATED):
         times.append(seconds(ask))
-        session.remove()  # or SQLAlchemy remembers
+        session.remove()  # or SQLAlchemy would remember the messages
     return times
 
 

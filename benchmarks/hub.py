@@ -37,7 +37,7 @@ COUNT_KEY = "benchmarks.count_file"
 EVERY_KEY = "benchmarks.count_every"
 #: The key that names the database of the classic way.
 CLASSIC_KEY = "benchmarks.classic_url"
-#: Of a message without a signature, as a publisher sends it.
+#: The size of a message without a signature, as a publisher sends it.
 BODY_BYTES = 656
 # Who signs, and the size of a message with the signature and the certificate.
 _SIGNER = "shell.test"
@@ -49,8 +49,8 @@ _REPLAY_SECONDS = 60
 _POLL = 0.01  # seconds
 _RATE = 10  # messages a second of a quiet bus
 _QUIET_MESSAGES = 300
-# Of a flood that the hub is told to end in; so many messages are sent again and again, because it
-# takes long to sign them.
+# The size of a flood during which the hub is told to end. It repeats `_SIGNED` messages, because
+# signing takes long.
 _BACKLOG = 200_000
 _SIGNED = 1_000
 _NOWHERE = "postgresql://somebody@127.0.0.1:1/nowhere"
@@ -247,7 +247,7 @@ def hub_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def counter(url: str) -> Iterator[Callable[[], int]]:
-    """What tells how many messages a database has."""
+    """A function that counts the messages of a database."""
     with contextlib.closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
@@ -268,14 +268,14 @@ def small_bus(messages: int, prefix: str, seed: int = 0) -> Bus:
 
 
 def _slices(bus: Bus, size: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """So many messages at a time, ready to be sent."""
+    """`size` messages at a time, ready to be sent."""
     for start in range(0, bus.messages, size):
         yield [_parts(each) for each in bus.envelopes(start, start + size)]
 
 
 def _signed(authority: Authority, slices: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """The same of messages with good signatures, half as many; to sign one takes a millisecond."""
-    # fedmsg reads the key anew for each message, which takes thirty times as long.
+    """Half a flood at a time, with good signatures: signing a message takes a millisecond."""
+    # Not signed by fedmsg: it reads the key for each message, which takes thirty times as long.
     key: Any = load_pem_private_key((authority.folder / f"{_SIGNER}.key").read_bytes(), None)
     credentials = authority.sign({"body": {}}, _SIGNER)["body"]
     size = _FLOOD // 2
@@ -300,7 +300,7 @@ def _parts(envelope: dict[str, Any]) -> tuple[bytes, bytes]:
 def _flood(
     hub: _Hub, slices: Iterator[list[tuple[bytes, bytes]]], count: Callable[[], int]
 ) -> Callable[[], float]:
-    """What sends the next slice as fast as it can, and tells how many a second were handled."""
+    """A function that sends a slice at full speed, and returns how many are handled a second."""
 
     def measure() -> float:
         messages = next(slices)

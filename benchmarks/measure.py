@@ -27,8 +27,8 @@ class Figure:
         unit: of the value, and of that of the peer.
         peer: the peer or the limit that it stands beside.
         peer_value: what was measured for that in the same run.
-        at_least: what the value over that of the peer must reach.
-        at_most: what it must not exceed.
+        at_least: what the ratio of the value to that of the peer must reach.
+        at_most: what that ratio must not exceed.
         limit: what the value itself must not exceed.
     """
 
@@ -72,7 +72,7 @@ class Figure:
 
 
 def number(value: float) -> str:
-    """A number with three digits that count."""
+    """A number with three significant digits."""
     if value >= 100:  # noqa: PLR2004
         return f"{value:,.0f}"
     told = f"{float(f'{value:.3g}'):.9f}"  # never 8.4e-05
@@ -80,7 +80,7 @@ def number(value: float) -> str:
 
 
 def alternate(rounds: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """The median of each of several ways, in turns: what else the machine does falls on all alike.
+    """The median of each way, measured in turns: other load on the machine hits all alike.
 
     Args:
         rounds: how often each is measured.
@@ -101,9 +101,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def leave_out_of_garbage_collection() -> None:
-    """Let Python not go through what this process holds, which a client of datanommer does not.
+    """Hide from the garbage collector what a client of datanommer would not have in memory.
 
-    It takes 30 ms to go through a made-up bus, ten times as long as a question.
+    Scanning a made-up bus takes 30 ms, ten times as long as a question.
     """
     gc.collect()
     gc.freeze()
@@ -126,7 +126,7 @@ class Finished(NamedTuple):
     megabytes: float
 
 
-# A process that is small itself: the peak of a new one is at first that of the one it came from.
+# Started from a small process: the peak of a new process begins with that of its parent.
 _RUNNER = """
 import os, resource, subprocess, sys, time
 start = time.perf_counter()

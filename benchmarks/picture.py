@@ -20,7 +20,7 @@ _COLUMNS, _CHART, _HEIGHT, _LEFT, _RIGHT, _TITLE, _AXIS = 3, 150, 90, 66, 74, 34
 
 @dataclass
 class Rate:
-    """Messages a second, and those of what stands beside it, by what that is."""
+    """Messages a second, and those of its peers by their names."""
 
     what: str
     ours: float
@@ -33,7 +33,7 @@ class Growth:
 
     Attributes:
         what: what it is.
-        peer: what stands beside it; empty without one.
+        peer: what it is compared with; empty if there is none.
         limit: what it must not exceed (ms), or None.
         ours: our points.
         theirs: those of the peer.
@@ -127,7 +127,7 @@ def _chart(growth: Growth, axes: _Axes) -> Iterator[str]:
     for size in axes.sizes:
         yield f'<path d="M{axes.x(size):.0f} {_TITLE}v{_HEIGHT}" stroke="#e5e5e5"/>'
         yield _text(axes.x(size), _TITLE + _HEIGHT + 14, "middle", _short(size), _SMALL)
-    # Ten powers of ten leave no room for the name of each.
+    # With many powers of ten, there is no room to label each.
     step = 1 + (axes.high - axes.low) // 5
     for power in range(axes.low, axes.high + 1):
         y = axes.y(10.0**power)
@@ -149,7 +149,7 @@ def _line(points: Points, axes: _Axes, color: str) -> str:
 
 
 def _ends(lines: Sequence[tuple[str, Points]], axes: _Axes) -> Iterator[str]:
-    """The last figure of each line, behind it; one makes room for the other."""
+    """The last figure of each line, at its end; moved apart if they would overlap."""
     ends = sorted((axes.y(points[-1][1]), color, points[-1]) for color, points in lines if points)
     if len(ends) > 1 and ends[1][0] - ends[0][0] < _LINE:
         middle = (ends[0][0] + ends[1][0]) / 2

@@ -91,5 +91,5 @@ def start_up(setting: Setting) -> Iterator[Figure]:
 
 
 def _repeated(ask: Callable[[], object]) -> Callable[[], float]:
-    """The median of some times of asking."""
+    """A function that asks several times, and returns the median in seconds."""
     return lambda: statistics.median(seconds(ask) for _ in range(_REPEATED))

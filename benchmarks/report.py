@@ -131,7 +131,7 @@ def rates(benchmarks: Mapping[str, Sizes]) -> list[Rate]:
         newest = {_key(figure): figure for each in _sizes(benchmarks, name) for figure in each}
         for figure in newest.values():
             if figure.unit == "messages/s" and figure.peer_value is not None:
-                # A figure that stands beside two peers is one.
+                # A figure with two peers is drawn once.
                 rate = found.setdefault(
                     (name, figure.what, figure.value), Rate(figure.what, figure.value)
                 )

@@ -31,7 +31,7 @@ _SIZES = """
 _MEMORY = (
     "SELECT pg_database_size(current_database()), pg_size_bytes(current_setting('shared_buffers'))"
 )
-# A session tells the server what it did once a second at most, unless it is made to.
+# A session reports its statistics once a second at most, unless it is made to.
 _TELL = "SELECT pg_stat_force_next_flush()"
 _BLOCKS = "SELECT blks_read FROM pg_stat_database WHERE datname = current_database()"
 _WRITTEN = 20_000
@@ -73,7 +73,7 @@ def wal(setting: Setting) -> Iterator[Figure]:
     with bound(setting.filled) as connection:
         connection.exec_driver_sql("CHECKPOINT")
         read, before = _blocks(), connection.scalar(sa.text(_WAL))
-        # Ids that the sequence has not given out.
+        # A trigger would refuse ids that the sequence has not given out.
         connection.exec_driver_sql("ALTER TABLE messages DISABLE TRIGGER USER")
         connection.exec_driver_sql(_MESSAGES_AGAIN)
         for table in ("user_messages", "package_messages"):
@@ -138,7 +138,7 @@ def _page(make: Callable[[random.Random], grep.Filters]) -> Ask:
 
 def _found(**filters: object) -> list[Message]:
     found = list(Message.page(order="desc", rows_per_page=_PAGE, **filters).messages)
-    session.remove()  # or SQLAlchemy remembers
+    session.remove()  # or SQLAlchemy would remember the messages
     return found
 
 
@@ -149,7 +149,7 @@ def _memory(connection: sa.Connection) -> tuple[int, int]:
 
 
 def _warm(asked: dict[str, Ask], memory: int) -> float:
-    """Ask until so much has been read as the memory holds; how many seconds that takes."""
+    """Ask until as much has been read as the memory holds; how many seconds that takes."""
     choice = random.Random(time.time())
     start, already = time.monotonic(), _blocks()
     while (_blocks() - already) * _BLOCK < memory:
@@ -175,7 +175,7 @@ def _times(ask: Ask, seed: float) -> list[float]:
 
 
 def _block(connection: sa.Connection) -> float:
-    """The median of reading a block anywhere in the messages, straight from the disk."""
+    """The median time to read a random block of the messages straight from the disk."""
     folder, path = connection.execute(
         sa.text("SELECT current_setting('data_directory'), pg_relation_filepath('messages')")
     ).one()

@@ -75,7 +75,7 @@ class Setting:
 
     @contextlib.contextmanager
     def empty(self, *, at_head: bool = True) -> Iterator[str]:
-        """The URL of a database for some time, with the models bound to it if it is at head."""
+        """The URL of a temporary database, with the models bound to it if it is at head."""
         url = self._url(f"bench_{uuid.uuid4().hex}")
         fill.create_database(url)
         try:

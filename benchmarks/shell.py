@@ -49,7 +49,7 @@ _USERS = """
         (array_agg(name ORDER BY number DESC))[1]
     FROM (SELECT name, count(*) AS number FROM user_messages GROUP BY name) AS counted
 """
-#: What takes a report most of its time.
+#: What a report spends most of its time on.
 _COUNTED = "".join(
     f"SELECT name, count(*) AS n FROM {table} GROUP BY name ORDER BY n DESC LIMIT 10;"
     for table in ("user_messages", "package_messages")
@@ -137,7 +137,7 @@ def activity(setting: Setting) -> Iterator[Figure]:
 def report(setting: Setting) -> Iterator[Figure]:
     """datanommer-report of all messages, beside psql that counts users and packages alone."""
     url = setting.filled
-    # The bus has been silent for longer than the year that it shows otherwise.
+    # By default it shows the last year, in which this bus has been silent.
     command = ["datanommer-report", "--url", url, "--since", "1970", "-"]
     times = alternate(
         setting.rounds,
@@ -211,7 +211,7 @@ def _store(seen: dict[str, float]) -> dict[str, float]:
     stored = {}
     for number, envelope in enumerate(Bus(2 * _FOLLOWED, prefix=UNKNOWN).envelopes()):
         add(envelope)
-        # The first ones are for the follower to start.
+        # Measured only once the follower has started and seen one.
         if seen:
             stored[f'{{"msg_id": "{envelope["body"]["msg_id"]}"}}'] = time.perf_counter()
         if number == _FOLLOWED:
@@ -264,6 +264,6 @@ def _until_first_line(*command: str) -> float:
 
 
 def _installed(command: str) -> str:
-    """The path of a program that is installed beside this Python; another one by its name."""
+    """The path of a program that is installed beside this Python, or else its name."""
     beside = Path(sys.executable).with_name(command)
     return str(beside) if beside.exists() else command

@@ -41,7 +41,7 @@ main()
 
 
 def peer(*arguments: str) -> list[str]:
-    """What runs that program.
+    """The command line of the least program that asks a database something.
 
     Args:
         arguments: the URL of a database, and maybe a file of fedmsg's configuration.

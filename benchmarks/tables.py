@@ -61,7 +61,7 @@ def _of_sizes(sizes: Sizes) -> str:
 
 
 def _row(key: _Key, figures: Sequence[Figure | None]) -> Iterator[str]:
-    """What it is above what stands beside it, and each figure above that of the peer."""
+    """A row: the name above its peer's, and each figure above the peer's."""
     what, peer = map(_rst, key)
     yield _lines(what, f"compared with {peer}" if peer else "")
     for figure in figures:
@@ -84,7 +84,7 @@ def _key(figure: Figure) -> _Key:
 
 
 def _target_at(figures: Mapping[int, Figure | None]) -> str:
-    """What must be reached; where that holds at some sizes only, with those."""
+    """What must be reached; with the sizes, if it holds only at some."""
     measured = {size: figure for size, figure in figures.items() if figure}
     targets = {size: _target(figure) for size, figure in measured.items() if figure.target}
     told = ", ".join(dict.fromkeys(targets.values()))
