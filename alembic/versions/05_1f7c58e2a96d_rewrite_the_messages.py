@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from psycopg2.extras import execute_values
 
 from datanommer.models.envelopes import json_text
+from datanommer.models.storing import copy_format
 
 revision = "1f7c58e2a96d"
 down_revision = "b36a9e0d74c1"
@@ -25,7 +26,6 @@ down_revision = "b36a9e0d74c1"
 RANGE_ROWS = 5_000
 RANGE_CHARACTERS = 16 * 1024 * 1024
 FETCH_ROWS = 100
-COPY_ROWS = 100
 #: The certificates whose ids are remembered; a bus has as many as hosts, and a few a year more.
 KNOWN_CERTIFICATES = 10_000
 SECONDS_BETWEEN_LINES = 5
@@ -128,12 +128,10 @@ NEEDS = """
     ) AS sizes
 """
 IS_NAME = "{column} <> '' AND octet_length({column}) <= 1024"
-COPY = """
-    COPY messages (
-        id, msg_id, i, topic, category, timestamp, username, crypto, signature, certificate_id,
-        source_name, source_version, msg, headers, extra, stored_at
-    ) FROM STDIN
-"""
+COLUMNS = (
+    "id, msg_id, i, topic, category, timestamp, username, crypto, signature, certificate_id, "
+    "source_name, source_version, msg, headers, extra, stored_at"
+)
 
 
 def upgrade() -> None:
@@ -303,7 +301,8 @@ class Rewriting:
     def _rewrite(self, batch: list[Classic]) -> None:
         certificates = self._certificates.ids(row.certificate for row in batch)
         rejects: dict[int, tuple[Classic, str]] = {}
-        self._cursor.copy_expert(COPY, Pieces(_pieces(batch, certificates, rejects)))
+        lines = _lines(batch, certificates, rejects)
+        copy_format.copy(self._cursor, "messages", COLUMNS, lines)
         for naming in NAMINGS:
             self._associate(naming, batch[0].id, batch[-1].id)
         self._reject(rejects)
@@ -409,36 +408,17 @@ class Certificates:
         self._known.update((bytes(key), number) for key, number in self._cursor)
 
 
-class Pieces:
-    """What COPY reads from."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-
-    def read(self, _: int) -> bytes:
-        return next(self._pieces, b"")
-
-
-def _pieces(
+def _lines(
     batch: list[Classic],
     certificates: dict[str, int],
     rejects: dict[int, tuple[Classic, str]],
-) -> Iterator[bytes]:
-    """Some lines for COPY at a time: PostgreSQL reads them while the next are written.
-
-    A row that cannot be carried over goes into `rejects`, with the reason.
-    """
-    lines: list[str] = []
+) -> Iterator[str]:
+    """The lines for COPY; a row that cannot be carried over goes into `rejects`, and why."""
     for row in batch:
         try:
-            lines.append(_line(row, certificates))
+            yield _line(row, certificates)
         except CannotBeCarriedError as error:
             rejects[row.id] = row, str(error)
-        if len(lines) == COPY_ROWS:
-            yield "".join(lines).encode()
-            lines.clear()
-    if lines:
-        yield "".join(lines).encode()
 
 
 def _line(row: Classic, certificates: dict[str, int]) -> str:
@@ -491,7 +471,7 @@ def _line(row: Classic, certificates: dict[str, int]) -> str:
             _field(_json("_msg", row.msg or "")[1]),
             _field(headers),
             _field(json.dumps({"set": changed}) if changed else None),
-            "\\N\n",
+            r"\N",
         )
     )
 
