@@ -375,7 +375,8 @@ class TestTheStatusFile:
         hub = bus.start_hub()
         bus.publisher.publish(*(sent := [envelope() for _ in range(5)]))
         archive.wait_for(sent[-1])
-        assert "Nommer cannot be read: Not a directory" in hub.log
+        hub.wait_until_it_says("Nommer cannot be read: Not a directory")
+        hub.wait_until_it_says("Nommer cannot be written: ")
         assert hub.log.count("Nommer cannot be written: ") == 1
         assert_is_clean(hub)
 

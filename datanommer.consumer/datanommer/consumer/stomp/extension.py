@@ -144,7 +144,6 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         self._connect_again(f"{self._name} cannot be reached", reason.getErrorMessage())
 
     def _connect_again(self, what: str, why: str) -> None:
-        _fire(self.is_up)
         pause = self._backoff.pause()
         if len(self._complaints) == len(self.addresses):
             self._complaints_since = self._complaints_since or time.monotonic()
@@ -156,6 +155,8 @@ class Extension(StompHubExtension):  # type: ignore[misc]  # moksha has no types
         self.address_index = (self.address_index + 1) % len(self.addresses)
         why = why.rstrip(".")
         log.warning("%s: %s. Trying %s in %.1f seconds.", what, why, self._name, pause)
+        # Whoever waits for this finds in the log what has happened.
+        _fire(self.is_up)
         reactor.callLater(pause, self._connect)
 
     def _connect(self) -> None:
