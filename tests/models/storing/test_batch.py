@@ -15,6 +15,7 @@ import pytest
 from hypothesis import strategies as st
 
 import datanommer.models
+from bus import eventually
 from classic import execute
 from datanommer.models import Message, add, add_all, session
 from datanommer.models.classes import Certificate
@@ -522,6 +523,28 @@ def test_a_batch_has_a_limit() -> None:
     with pytest.raises(ValueError, match="10,000"):
         add_all([envelope()] * 10_001)
     assert session.query(Message).count() == 0
+
+
+def test_an_archive_that_began_small_is_not_read_whole_to_store_more(archive: str) -> None:
+    def sent(number: int) -> dict[str, Any]:
+        return envelope(headers={f"fedora_messaging_user_{number}": True})
+
+    # PostgreSQL plans for the small tables that it has now.
+    for number in range(20):
+        add(sent(number))
+    add_all([sent(number) for number in range(500)])
+
+    def statistics() -> tuple[int, int]:
+        ((inserted, read),) = execute(
+            archive,
+            "SELECT n_tup_ins, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'messages'",
+        )
+        return inserted, read
+
+    # A connection hands its statistics over when it ends, at the latest.
+    bound_engine().dispose()
+    eventually(lambda: statistics()[0] == 520, "the statistics")
+    assert statistics()[1] < 2_000
 
 
 def test_the_face_hands_on_what_clients_use() -> None:
