@@ -37,3 +37,13 @@ class Other(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
         if message["body"]["msg"] == "fail":
             raise ValueError
         self.hub.send_message("/topic/answers", {"answer": message["body"]["msg"]})
+
+
+class Broken(FedmsgConsumer):  # type: ignore[misc]  # fedmsg has no types
+    """Another consumer, which fails on each message before it is in a queue."""
+
+    config_key = "datanommer.enabled"
+    topic = "*"
+
+    def _consume(self, message: Any) -> None:
+        raise ValueError(message)

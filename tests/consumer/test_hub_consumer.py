@@ -229,6 +229,14 @@ def test_what_cannot_be_stored_is_kept_apart_and_logged_without_its_content(
     assert "top secret" not in hub.log
 
 
+def test_another_consumer_that_raises_keeps_no_message_away(bus: Bus, archive: Archive) -> None:
+    bus.environment["PYTHONPATH"] = str(Path(__file__).parent)
+    bus.start_hub("--with-consumers", "stomp_consumers:Broken,datanommer.consumer:Nommer")
+    bus.publisher.publish(*(sent := [envelope() for _ in range(3)]))
+    archive.wait_for(sent[-1])
+    assert [message.body for message in archive.messages()] == [each["body"] for each in sent]
+
+
 def test_only_the_topics_of_the_configuration_are_stored(bus: Bus, archive: Archive) -> None:
     bus.config["datanommer.topic"] = ["org.example.dev.bodhi.*", "org.example.stg.*"]
     wanted = [envelope("org.example.dev.bodhi.new"), envelope("org.example.stg.demo.hello")]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import zmq
 from twisted.internet.defer import Deferred, succeed
 
 from datanommer.models.receiving.received import Received
+
+log = logging.getLogger("fedmsg.consumers.datanommer.zeromq")
 
 
 class ZeroMQ:
@@ -15,7 +20,7 @@ class ZeroMQ:
 
     moksha raises on anything but a topic and a body in UTF-8, and Twisted logs a traceback each
     time. So what a socket brings is read here (source: moksha.hub.zeromq.zeromq, moksha.hub
-    1.5.17).
+    1.5.17). A consumer that raises keeps no message from the others.
 
     Args:
         hub: the hub of moksha; the consumer has subscribed.
@@ -58,6 +63,16 @@ class ZeroMQ:
                     self._keep(Received.of_parts(parts))
                 return
             for callback in callbacks:
-                callback(body, topic)
+                try:
+                    callback(body, topic)
+                except Exception:  # another consumer may raise anything
+                    log.exception("A consumer failed on a message. The others get it.")
 
-        connection.messageReceived = receive
+        # txZMQ asks before each message whether there is one, and gives each a logging context of
+        # its own: a sixth of the time of a hub (source: txzmq.connection, txZMQ 1.0.0).
+        def read() -> None:
+            with contextlib.suppress(zmq.Again):
+                while connection.socket is not None:  # until it is shut down
+                    receive(connection.socket.recv_multipart(zmq.NOBLOCK))
+
+        connection.doRead = read
