@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -120,6 +121,40 @@ def test_a_processor_that_reads_the_content_is_asked_for_every_message(install: 
         for mine in (False, True, False)
     ]
     assert names == [((), ()), (("ralph",), ("nethack",)), ((), ())]
+
+
+class Configured(Demo):
+    """Ways to read who it is from the configuration."""
+
+    def key(self, msg: dict[str, Any], **config: Any) -> Any:
+        return config["somebody"]
+
+    def comprehension(self, msg: dict[str, Any], **config: Any) -> Any:
+        return {name for key in ("somebody",) for name in config[key]}
+
+    def all_variables(self, msg: dict[str, Any], **config: Any) -> Any:
+        return locals()["config"]["somebody"]
+
+    def keyword(self, msg: dict[str, Any], somebody: Any = (), **config: Any) -> Any:
+        return somebody
+
+    def keyword_only(self, msg: dict[str, Any], *, somebody: Any = (), **config: Any) -> Any:
+        return somebody
+
+    def other_method(self, *anything: Any, **config: Any) -> Any:
+        return self.key(*anything, **config)
+
+    partial = functools.partialmethod(key)
+
+
+@pytest.mark.parametrize("way", [name for name in vars(Configured) if not name.startswith("_")])
+def test_a_processor_may_read_the_configuration(
+    install: Install, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setitem(CONFIG, "somebody", {"ralph"})
+    install(type("Chosen", (Configured,), {"usernames": vars(Configured)[way]}))
+    message = body("org.fedoraproject.prod.demo.hello", package="nethack")
+    assert found(message) == (("ralph",), ("nethack",))
 
 
 def test_a_processor_that_fails_on_a_message_finds_nobody_and_keeps_quiet(

@@ -21,7 +21,9 @@ MAX_JSON_LENGTH = 64 * 1024 * 1024
 _encode_canonically = json.JSONEncoder(
     allow_nan=False, check_circular=False, sort_keys=True, separators=(",", ":")
 ).encode
-_NUMBER = (int, float)  # a union would be made anew at each use
+# A union would be made anew at each use.
+_NUMBER = (int, float)
+_LISTS = (list, tuple, set, frozenset)
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -112,7 +114,7 @@ def fit_text(value: Any) -> str | None:
 
 def storable_names(names: Any) -> tuple[str, ...]:
     """The names of users or packages that can be stored, each once, sorted."""
-    if not isinstance(names, list | tuple | set | frozenset):
+    if not names or not isinstance(names, _LISTS):
         return ()
     return tuple(
         sorted(
