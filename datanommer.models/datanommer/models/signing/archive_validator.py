@@ -45,10 +45,10 @@ class ArchiveValidator(Validator):
         """Why the message is not trusted, in a few words; None if it is.
 
         Args:
-            body: as for `Validator.validate`.
+            body: as for `Validator.validate_all`.
             sent: when, in epoch seconds; without it, now.
 
         Raises:
             SignaturesUnknown: gpg could not be run.
         """
-        return self._refusal(body, sent)
+        return self._refusals([body], sent)[0]
