@@ -58,7 +58,8 @@ def measure(url: str, runs: int = RUNS) -> dict[str, float]:
     latest = str(Path(sys.executable).with_name("datanommer-latest"))
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.py")
-        config.write_text(f"config = {{'datanommer.sqlalchemy.url': {url!r}}}\n")
+        settings = {"datanommer.sqlalchemy.url": url, "endpoints": {}}
+        config.write_text(f"config = {settings!r}\n")
         commands = {
             PEER: peer(url),
             PEER_WITH_CONFIG: peer(url, str(config)),
