@@ -523,7 +523,7 @@ def _json(name: str, text: str) -> tuple[Any, str]:
         # Nothing nests deeper than it has opening brackets, and counting those is quick.
         is_deep = text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH
         # The text of json.dumps, for good; only the time that it takes may change.
-        written = "" if is_deep else json_text.write_again(value)
+        written = "" if is_deep else json_text.write_again(value, MAX_JSON_LENGTH)
     except RecursionError:
         is_deep = True
     except ValueError as error:

@@ -609,3 +609,16 @@ def test_large_messages_that_wait_are_stored_in_little_memory(
     hub.wait_until_it_says("all that waited is stored")
     assert archive.scalar("SELECT count(*) FROM messages") == _LARGE_MESSAGES
     assert hub.peak_memory() < 400_000_000
+
+
+def test_a_message_that_is_too_large_takes_little_more_than_its_copies(
+    bus: Bus, archive: Archive
+) -> None:
+    hub = bus.start_hub()
+    before = hub.peak_memory()
+    too_large = envelope(msg="x" * 100_000_000)
+    bus.publisher.publish(too_large)
+    eventually(archive.rejected, "the reject")
+    assert archive.rejected()[0].kind == "too large"
+    # As the bus brought it, as text, as a value, and as JSON again.
+    assert hub.peak_memory() - before < 450_000_000

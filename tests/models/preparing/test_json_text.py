@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_what_is_written_again_is_what_json_writes(
     text = json.dumps(value, separators=separators, ensure_ascii=is_ascii)
     read = json_text.read(text)
     assert repr(read) == repr(json.loads(text))
-    written = outcome(lambda: json_text.write_again(read))
+    written = outcome(lambda: json_text.write_again(read, sys.maxsize))
     assert written == outcome(lambda: dumps(json.loads(text)))
 
 
@@ -91,7 +92,7 @@ def test_what_was_spelled_otherwise_is_written_as_json_writes_it(text: str) -> N
         read = json_text.read(text)
     except ValueError:
         return
-    written = outcome(lambda: json_text.write_again(read))
+    written = outcome(lambda: json_text.write_again(read, sys.maxsize))
     assert written == outcome(lambda: dumps(json.loads(text)))
 
 
@@ -107,7 +108,9 @@ def test_what_nests_deep_is_written_as_json_writes_it(depth: int) -> None:
     value: Any = []
     for _ in range(depth):
         value = [value]
-    assert outcome(lambda: json_text.write_again(value)) == outcome(lambda: dumps(value))
+    assert outcome(lambda: json_text.write_again(value, sys.maxsize)) == outcome(
+        lambda: dumps(value)
+    )
 
 
 @given(VALUES)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from datanommer.models.envelopes import fields, json_text
 from datanommer.models.errors import NotStorable
 
+_write_again = partial(json_text.write_again, longest=fields.MAX_JSON_LENGTH)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
@@ -22,11 +24,13 @@ def to_json(name: str, value: Any, *, is_read: bool = False) -> str:
     Raises:
         NotStorable: it has no JSON, or its JSON is too long or nests too deep.
     """
-    text = fields.write(name, json_text.write_again if is_read else json_text.write, value)
-    if len(text) > fields.MAX_JSON_LENGTH:
+    text = fields.write(name, _write_again if is_read else json_text.write, value)
+    length = len(text)
+    if length > fields.MAX_JSON_LENGTH:
+        del text  # the traceback of the error would keep it in memory
         raise NotStorable(
             "too large",
-            f"{name} is {len(text)} bytes of JSON; at most {fields.MAX_JSON_LENGTH} are stored",
+            f"{name} is {length} bytes of JSON; at most {fields.MAX_JSON_LENGTH} are stored",
         )
     if _may_be_deep(text) and _depth(text) > fields.MAX_DEPTH:
         raise fields.too_deep(name)

@@ -78,14 +78,21 @@ def write(value: Any) -> str:
     return _encode(value)
 
 
-def write_again(value: Any) -> str:
+def write_again(value: Any, longest: int) -> str:
     """The same, but quicker, of a value that `read` gave, or of a part of it.
+
+    Args:
+        value: the value.
+        longest: how many characters are of use. A longer text may lack the spaces of json.dumps:
+            to add them takes two and a half times its size in memory.
 
     Raises:
         ValueError, RecursionError: as for `write`.
     """
     text = _quickly(value, _write)
-    return _encode(value) if text is None else msgspec.json.format(text, indent=0)
+    if text is None:
+        return _encode(value)
+    return text if len(text) > longest else msgspec.json.format(text, indent=0)
 
 
 def write_sorted(value: Any) -> str:
