@@ -63,7 +63,7 @@ class _Reader:
 
     Attributes:
         inside: what is open around the next value: "list", "page" (an answer's messages), or both.
-        is_by_lines: whether each line so far has held one value.
+        is_by_lines: whether each line so far that begins an object has held all of it.
     """
 
     pieces: Iterator[bytes]
@@ -78,8 +78,12 @@ class _Reader:
 
     def values(self) -> Iterator[Any]:
         while self._find_next():
+            start = self.index
+            yield from self._whole_lines()
+            if self.index > start:
+                continue
             try:
-                value, end = self._read_next()
+                value, end = json_text.read_at(self.text, self.index)
             except json.JSONDecodeError as error:
                 self._read_more_because(error)
             except (RecursionError, ValueError) as error:
@@ -96,15 +100,23 @@ class _Reader:
                 else:
                     yield value
 
-    def _read_next(self) -> tuple[Any, int]:
-        """The next value, and the index of its end."""
-        end = self.text.find("\n", self.index) if self.is_by_lines else -1
-        if end != -1:
+    def _whole_lines(self) -> Iterator[Any]:
+        """The values of the next lines, as long as each is an object, and no answer."""
+        while (
+            self.is_by_lines
+            and "page" not in self.inside
+            and self.text.startswith("{", self.index)
+            and not _BEGINNING.match(self.text, self.index)
+            and (end := self.text.find("\n", self.index)) != -1
+        ):
             try:
-                return json_text.read(self.text[self.index : end].removesuffix(",")), end
+                value = json_text.read(self.text[self.index : end].removesuffix(","))
             except (RecursionError, ValueError):
                 self.is_by_lines = False
-        return json_text.read_at(self.text, self.index)
+            else:
+                self.index = end + 1
+                self.line += 1
+                yield value
 
     def _find_next(self) -> bool:
         """Move to the start of the next value; False if there is none."""

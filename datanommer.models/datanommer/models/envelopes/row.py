@@ -163,8 +163,8 @@ class Row(msgspec.Struct, gc=False):
     @property
     def size(self) -> int:
         """How many characters it has, without its short, indexed columns."""
-        long = (self.msg, self.headers, self.extra, self.certificate)
-        return sum(len(text) for text in long if text)
+        others = len(self.headers or "") + len(self.extra or "") + len(self.certificate or "")
+        return len(self.msg) + others
 
 
 def _require_body_and_topic(envelope: Any) -> tuple[dict[str, Any], str]:

@@ -25,15 +25,13 @@ def is_line(value: Mapping[str, Any]) -> bool:
     """Whether this is such an object, and not an envelope of fedmsg or STOMP."""
     if "topic" not in value or "body" not in value:
         return False
-    if _OWN_KEYS & value.keys():
+    if not _OWN_KEYS.isdisjoint(value):
         return True
     body, headers = value["body"], value.get("headers")
-    keys = body.keys() if isinstance(body, dict) else set()
-    if keys >= {"topic", "msg"}:
+    if isinstance(body, dict) and "topic" in body and "msg" in body:
         return False  # a body of fedmsg; over STOMP, headers of any kind come beside it
-    return bool(
-        (isinstance(headers, dict) and _OWN_HEADERS & headers.keys())
-        or (isinstance(body, dict) and not _KEYS_OF_FEDMSG & keys)
+    return (isinstance(headers, dict) and not _OWN_HEADERS.isdisjoint(headers)) or (
+        isinstance(body, dict) and _KEYS_OF_FEDMSG.isdisjoint(body)
     )
 
 
