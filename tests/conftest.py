@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import activemq as debian_activemq
 import rabbitmq
 import stomp
 import warm
+from databases import Databases, Heads
 from datanommer import models
 from datanommer.models.database import migrations
 from datanommer.models.database.binding import bound_engine
@@ -107,33 +107,6 @@ def _save_nothing_for_a_power_cut(server: sa.URL) -> None:
     engine.dispose()
 
 
-class Databases:
-    """Makes databases on a server, and takes them away."""
-
-    def __init__(self, server: sa.URL, strategy: str = "") -> None:
-        self._server = server
-        self._strategy = strategy
-        self._engine = sa.create_engine(
-            server.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT"
-        )
-
-    def create(self, template: str | None = None) -> str:
-        name = f"datanommer_test_{uuid.uuid4().hex}"
-        from_template = f"TEMPLATE {template} {self._strategy}" if template else ""
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} {from_template}")
-        return name
-
-    def drop(self, name: str) -> None:
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-    def url(self, name: str) -> str:
-        return (self._server.set(drivername="postgresql", database=name)).render_as_string(
-            hide_password=False
-        )
-
-
 @pytest.fixture(scope="session")
 def databases_of_server(request: pytest.FixtureRequest, server: sa.URL) -> Databases:
     # Without fsync, twice as fast as the default; with it, several times slower.
@@ -159,20 +132,27 @@ def _head_template(databases_of_server: Databases) -> Iterator[str]:
     databases_of_server.drop(name)
 
 
+@pytest.fixture(scope="session")
+def _heads(databases_of_server: Databases, _head_template: str) -> Iterator[Heads]:
+    heads = Heads(databases_of_server, _head_template)
+    yield heads
+    heads.close()
+
+
 @pytest.fixture
-def database(databases_of_server: Databases, _head_template: str) -> Iterator[str]:
+def database(databases_of_server: Databases, _heads: Heads) -> Iterator[str]:
     """The URL of a database at head, with nothing in it."""
-    name = databases_of_server.create(template=_head_template)
+    name = _heads.take()
     yield databases_of_server.url(name)
-    databases_of_server.drop(name)
+    _heads.give_back(name)
 
 
 @pytest.fixture
-def second_database(databases_of_server: Databases, _head_template: str) -> Iterator[str]:
+def second_database(databases_of_server: Databases, _heads: Heads) -> Iterator[str]:
     """The URL of another database at head, with nothing in it."""
-    name = databases_of_server.create(template=_head_template)
+    name = _heads.take()
     yield databases_of_server.url(name)
-    databases_of_server.drop(name)
+    _heads.give_back(name)
 
 
 @pytest.fixture

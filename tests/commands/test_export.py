@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from bus import eventually
 from classic import execute
-from conftest import Databases
+from databases import Databases
 from datanommer.models import add_all, session
 from datanommer.models.database.binding import bound_engine
 from envelopes import HARD, envelope

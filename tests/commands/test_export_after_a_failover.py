@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import backups
-from conftest import Databases
+from databases import Databases
 from envelopes import envelope
 from postgres import Primary
 from shell import Run

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus import Archive, Daemon, end
-from conftest import Databases
+from databases import Databases
 from datanommer.consumer.amqp.batch_consumer import Properties, delivery
 from datanommer.models.configuration import URL_VARIABLE
 from datanommer.models.envelopes.reject import Reject

@@ -17,7 +17,7 @@ import pytest
 import february
 from certificates import Authority
 from classic import execute
-from conftest import Databases
+from databases import Databases
 from datanommer import models
 from datanommer.commands.exit_codes import INVALID
 from datanommer.commands.interruption import INTERRUPTED

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from classic import execute
-from conftest import Databases
+from databases import Databases
 from datanommer.models import Message, counts, init, session
 from datanommer.models.counting import activity, spans
 from datanommer.models.counting.activity import KEYS, SPANS, Count, count_by

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from conftest import Databases
+from databases import Databases
 from datanommer.models.database import migrations
 from datanommer.models.database.engine import create_engine
 from datanommer.models.errors import DatabaseUnavailable

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from classic import execute
-from conftest import Databases
+from databases import Databases
 from datanommer import models
 from datanommer.models import Message, add_all, init, session
 from datanommer.models.database.binding import bound_engine
