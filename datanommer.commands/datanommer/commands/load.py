@@ -105,7 +105,7 @@ def _load(engine: sa.Engine, items: Iterator[Item]) -> None:
     switch_threads_often()
     with interruption.last_words(lambda: stored.show(counts)), Pipeline(add) as pipeline:
         for batch in split(items, _BATCH_SIZE):
-            pipeline.begin(Batch.of(batch))
+            pipeline.begin(Batch.of(batch, written_ahead=True))
             if interruption.is_ending():
                 break  # the pipeline waits until the batch is stored or cancelled
 

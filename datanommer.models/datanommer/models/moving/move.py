@@ -68,7 +68,8 @@ class Move:
         with Pipeline(self._store) as pipeline:
             for found in split(self._source.read(self.position, self.last), _BATCH_SIZE):
                 if found:
-                    pipeline.begin(Batch.of(each.item for each in found), found[-1].row_id)
+                    batch = Batch.of((each.item for each in found), written_ahead=True)
+                    pipeline.begin(batch, found[-1].row_id)
                 if self._is_ending():
                     return
         # The last messages may have been deleted from the source.
