@@ -99,6 +99,7 @@ class TestAnAnswerOfDatagrepper:
             lambda answers: "\ufeff" + ",".join(json.dumps(each, indent=4) for each in answers),
             lambda answers: "".join(json.dumps(dict(reversed(each.items()))) for each in answers),
             lambda answers: "".join(json.dumps({"more": 1, **each}) for each in answers),
+            lambda answers: "".join(json.dumps({"more": 1, **each}) + "\n" for each in answers),
             lambda answers: gzip.compress(json.dumps(answers).encode()),
         ],
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +79,8 @@ class _Reader:
     def values(self) -> Iterator[Any]:
         while self._find_next():
             start = self.index
-            yield from self._whole_lines()
+            for value in self._whole_lines():
+                yield from _messages_in(value)
             if self.index > start:
                 continue
             try:
@@ -95,10 +96,8 @@ class _Reader:
                 self._move_to(end)
                 if "page" in self.inside:
                     yield _record(value)
-                elif isinstance(value, dict) and isinstance(value.get(_MESSAGES), list):
-                    yield from map(_record, value[_MESSAGES])
                 else:
-                    yield value
+                    yield from _messages_in(value)
 
     def _whole_lines(self) -> Iterator[Any]:
         """The values of the next lines, as long as each is an object, and no answer."""
@@ -239,6 +238,13 @@ class _Reader:
                 raise Damaged(self.name, self.line, "cut off in the middle of a message")
             else:
                 return len(self.text)
+
+
+def _messages_in(value: Any) -> Iterable[Any]:
+    """The messages of an answer of datagrepper; any other value itself."""
+    if isinstance(value, dict) and isinstance(value.get(_MESSAGES), list):
+        return map(_record, value[_MESSAGES])
+    return (value,)
 
 
 def _record(message: Any) -> Any:
