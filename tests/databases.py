@@ -2,8 +2,8 @@
 
 To make a database and to drop it takes 0.2 s of CPU, and most tests need one. What a test leaves
 behind is deleted in 0.02 s. A database is dropped, though, if the next test could notice anything:
-a change of the schema or of the archive's id, statistics of the planner, large tables, or somebody
-who is still there.
+a change of the schema, of its revision or of the archive's id, statistics of the planner, large
+tables, or somebody who is still there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _STATE = " UNION ALL ".join(
         f"SELECT count(datacl), 0 FROM pg_database WHERE oid = {_THIS}",
         "SELECT sum(reltuples), sum(relpages) FROM pg_class WHERE oid >= 16384",
         "SELECT count(*), sum(hashtext(id::text)) FROM archive",
+        "SELECT count(*), sum(hashtext(version_num)) FROM alembic_version",
     ]
 )
 _OTHERS = """
