@@ -16,6 +16,8 @@ from typing import Any
 import psycopg2
 import sqlalchemy as sa
 
+from datanommer.models import tables
+
 # What a change of the schema, ANALYZE and VACUUM leave in the catalogs of a database.
 _CATALOGS = (
     *("attrdef", "attribute", "class", "constraint", "depend", "extension", "index", "namespace"),
@@ -41,14 +43,13 @@ _SIZE = (
     "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 't')"
 )
 _MOST_BYTES = 4 * 1024 * 1024
-# The last ones are filled by the triggers of the others.
-_EMPTY = "; ".join(
-    f"DELETE FROM {table}"
-    for table in (
-        *("user_messages", "package_messages", "sync_events", "messages", "users", "packages"),
-        *("certificates", "rejected", "topics", "topic_days"),
-    )
+# The last two are filled by the triggers of the others.
+_TABLES = (
+    *("user_messages", "package_messages", "sync_events", "messages", "users", "packages"),
+    *("certificates", "rejected", "topics", "topic_days"),
 )
+assert {*_TABLES, "archive"} == tables.metadata.tables.keys(), "empty a new table here, too"
+_EMPTY = "; ".join(f"DELETE FROM {table}" for table in _TABLES)
 _FROM_THE_START = "SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'"
 
 
