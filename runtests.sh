@@ -4,8 +4,8 @@
 # Lint, types, tests, and the site of the documentation (into site/ of the virtual environment). The
 # tests run against the wheels, built from a clean copy and installed. Those that use a database
 # (without a hub) run on the PostgreSQL at 127.0.0.1:5432 where one answers, and all others on the
-# embedded one. What concerns AMQP is tested where a RabbitMQ answers
-# at 127.0.0.1:5672 (guest, guest). Needs Python 3.11 or later, git and pip's index.
+# embedded one. What concerns AMQP is tested where a RabbitMQ answers at 127.0.0.1:5672 (guest,
+# guest). Needs Python 3.11 or later, git and pip's index.
 # A process that still runs when the tests have ended is named and killed, and the run fails.
 #
 #   VENV              the virtual environment; made where it is missing (default: .venv-tests)

@@ -108,9 +108,8 @@ def test_what_nests_deep_is_written_as_json_writes_it(depth: int) -> None:
     value: Any = []
     for _ in range(depth):
         value = [value]
-    assert outcome(lambda: json_text.write_again(value, sys.maxsize)) == outcome(
-        lambda: dumps(value)
-    )
+    written = outcome(lambda: json_text.write_again(value, sys.maxsize))
+    assert written == outcome(lambda: dumps(value))
 
 
 @given(VALUES)

@@ -122,7 +122,8 @@ def _reads_config(function: Any) -> bool:
     if not isinstance(function, FunctionType):
         return True
     takes = inspect.getfullargspec(function)
-    if len(takes.args) > len(("self", "msg")) or takes.varargs or takes.kwonlyargs:
+    is_usual = len(takes.args) == len(("self", "msg")) and takes.varkw
+    if not is_usual or takes.varargs or takes.kwonlyargs:
         return True
     read: set[Any] = set()
     for instruction in dis.get_instructions(function):
