@@ -61,6 +61,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "activity": shell.activity,
     "report": shell.report,
     "grep": grep.newest,
+    "pages": grep.pages,
     "totals": grep.totals,
     "contains": grep.contains,
     "disk": storage.disk,

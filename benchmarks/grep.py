@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import statistics
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import sqlalchemy as sa
 
 from benchmarks.generator import CATEGORIES, FIRST, LAST, robot_of
-from benchmarks.measure import Figure, leave_out_of_garbage_collection, percentile, seconds
+from benchmarks.measure import (
+    Figure,
+    alternate,
+    leave_out_of_garbage_collection,
+    percentile,
+    seconds,
+)
 from benchmarks.setting import Setting, bound
 from datanommer.models import Message, session
 
@@ -25,6 +34,21 @@ _COUNTED = {"topics", "categories"}
 _FEW = 300_000
 _END = datetime.fromtimestamp(LAST, UTC).replace(tzinfo=None)
 _TWO_MONTHS = {"start": _END - timedelta(days=90), "end": _END - timedelta(days=30)}
+# What a program without objects would ask for.
+_BARE_PAGES = {
+    "a topic": "messages m WHERE m.topic = %s ORDER BY m.timestamp DESC, m.id DESC",
+    "a category": "messages m WHERE m.category = %s ORDER BY m.timestamp DESC, m.id DESC",
+    "a user": "user_messages u JOIN messages m ON m.id = u.msg WHERE u.name = %s "
+    "ORDER BY u.timestamp DESC, u.msg DESC",
+}
+_BARE_PAGE = """
+    SELECT m.*, c.body FROM (SELECT m.* FROM {found} LIMIT {size}) m
+    LEFT JOIN certificates c ON c.id = m.certificate_id
+"""
+_BARE_NAMES = """
+    SELECT msg, name, true FROM user_messages WHERE msg = ANY(%(ids)s)
+    UNION ALL SELECT msg, name, false FROM package_messages WHERE msg = ANY(%(ids)s)
+"""
 
 
 def newest(setting: Setting) -> Iterator[Figure]:
@@ -46,6 +70,32 @@ def newest(setting: Setting) -> Iterator[Figure]:
             far = _times(lambda: _page(filters, after))  # noqa: B023
             yield Figure(
                 f"page {_FAR_PAGE:,}, {what}, p99", percentile(far, 99) * 1e3, "ms", limit=_LIMIT
+            )
+
+
+def pages(setting: Setting) -> Iterator[Figure]:
+    """A page of messages with their users and packages, over a bare fetch of the same."""
+    with (
+        bound(setting.filled),
+        contextlib.closing(psycopg2.connect(setting.filled)) as connection,
+        connection.cursor() as cursor,
+    ):
+        for what, found in _BARE_PAGES.items():
+            make = questions(setting)[what]
+            times = alternate(
+                setting.rounds,
+                {
+                    "ours": _median(
+                        make, lambda filters: [_names(each) for each in _page(filters)]
+                    ),
+                    "bare": _median(make, lambda filters: _bare_page(cursor, found, filters)),  # noqa: B023
+                },
+            )
+            peer = "psycopg2 without objects"
+            yield Figure(
+                f"page 1 with all names, {what}",
+                *(times["ours"] * 1e3, "ms", peer, times["bare"] * 1e3),
+                at_most=2,
             )
 
 
@@ -127,6 +177,32 @@ def _times(ask: Callable[[], object]) -> list[float]:
         times.append(seconds(ask))
         session.remove()  # or SQLAlchemy would remember the messages
     return times
+
+
+def _median(
+    make: Callable[[random.Random], Filters], ask: Callable[[Filters], object]
+) -> Callable[[], float]:
+    """A function that asks for what is drawn by lot, the same each time it is called."""
+
+    def median() -> float:
+        choice = random.Random(0)
+        return statistics.median(_times(lambda: ask(make(choice))))
+
+    return median
+
+
+def _names(message: Message) -> tuple[list[str], list[str]]:
+    users, packages = message.users, message.packages
+    return [user.name for user in users], [package.name for package in packages]
+
+
+def _bare_page(cursor: psycopg2.extensions.cursor, found: str, filters: Filters) -> None:
+    [[name]] = filters.values()
+    cursor.execute(_BARE_PAGE.format(found=found, size=_PAGE), [name])
+    rows = cursor.fetchall()
+    cursor.execute(_BARE_NAMES, {"ids": [row[0] for row in rows]})
+    cursor.fetchall()
+    cursor.connection.rollback()
 
 
 def _page(filters: Filters, after: Message | None = None) -> list[Message]:
