@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import zmq
 from sqlalchemy import orm
 
+import warm
 from datanommer.models import Message
 from datanommer.models.database.engine import create_engine
 from orm import Rejected
@@ -53,14 +54,13 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._log = folder / f"{command}-{uuid.uuid4().hex}.log"
-        with self._log.open("w") as output:
-            self._process = subprocess.Popen(
-                [script(command), *arguments],
-                cwd=folder,
-                env={**os.environ, **(environment or {})},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self._process = _start(
+            command,
+            *arguments,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            log=self._log,
+        )
 
     @property
     def log(self) -> str:
@@ -94,6 +94,21 @@ class Daemon:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def _start(
+    command: str, *arguments: str, cwd: Path, env: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes] | warm.Process:
+    if warm.IN_USE and warm.can_run(script(command), {"env": env}):
+        return warm.start(script(command), *arguments, cwd=cwd, env=env, log=log)
+    with log.open("w") as output:
+        return subprocess.Popen(
+            [script(command), *arguments],
+            cwd=cwd,
+            env=env,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def end(daemons: Iterable[Daemon]) -> None:

@@ -1,8 +1,9 @@
 """Console scripts in processes of a server that has imported what they need.
 
-Nine tenths of the time of such a run are Python's start and imports, and the tests run a thousand.
-Here each is still a process of its own, with arguments, an environment, pipes and an exit code. But
-what only a real start shows, such as a missing import, it does not show. So CI starts each anew.
+Nine tenths of the time of such a run are Python's start and imports, and the tests run a thousand,
+besides hundreds of hubs. Here each is still a process of its own, with arguments, an environment,
+pipes and an exit code. But what only a real start shows, such as a missing import, it does not
+show. So CI starts each anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import multiprocessing
 import os
 import pkgutil
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -33,17 +35,33 @@ IN_USE = "PYTEST_XDIST_WORKER" in os.environ and not (
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
-        module.name
-        for package in (datanommer.models, datanommer.commands)
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        if ".alembic" not in module.name
+        *(
+            module.name
+            for package in (datanommer.models, datanommer.commands)
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+            if ".alembic" not in module.name
+        ),
+        # Of a hub, not what imports Twisted's reactor, whose files no two processes may share.
+        *("fedmsg.commands.hub", "moksha.common.lib.helpers", "pkg_resources", "setuptools"),
+        *("twisted.internet.epollreactor", "twisted.web.http", "zmq"),
     ]
 )
 
 
+_TESTS = Path(__file__).parent
+
+
 def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """What Python reads of an environment at its start."""
-    return {key: value for key, value in environment.items() if key.startswith(("PYTHON", "L"))}
+    """What Python reads of an environment at its start, but for folders of the tests.
+
+    Consumers of the tests are there. They hide no module that the server has imported.
+    """
+    return {
+        key: value
+        for key, value in environment.items()
+        if key.startswith(("PYTHON", "L"))
+        and not (key == "PYTHONPATH" and Path(value).is_relative_to(_TESTS))
+    }
 
 
 _AT_START = _of_python(os.environ)
@@ -61,6 +79,56 @@ def can_run(script: str, options: Mapping[str, Any]) -> bool:
     )
 
 
+class Process:
+    """A console script that runs; what it has of `subprocess.Popen` does the same."""
+
+    def __init__(
+        self,
+        script: str,
+        *arguments: str,
+        cwd: str | Path = ".",
+        env: Mapping[str, str] = os.environ,
+        pipes: tuple[Connection, Connection, Connection],
+    ) -> None:
+        """Start it.
+
+        Args:
+            pipes: its standard input, output and error, which are closed here.
+        """
+        self.args = [os.fsdecode(word) for word in (script, *arguments)]
+        self._process = _CONTEXT.Process(
+            target=_become, args=(self.args, dict(env), str(Path(cwd).absolute()), *pipes)
+        )
+        self._process.start()
+        for pipe in pipes:
+            pipe.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            # It may have ended since.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 def run(
     script: str,
     *arguments: str,
@@ -74,26 +142,33 @@ def run(
     Raises:
         subprocess.TimeoutExpired: it takes longer than so many seconds.
     """
-    words = [os.fsdecode(word) for word in (script, *arguments)]
     stdin, to_stdin = _CONTEXT.Pipe(duplex=False)
     from_stdout, stdout = _CONTEXT.Pipe(duplex=False)
     from_stderr, stderr = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(
-        target=_become, args=(words, dict(env), str(Path(cwd).absolute()), stdin, stdout, stderr)
-    )
-    process.start()
-    for end in (stdin, stdout, stderr):
-        end.close()
+    process = Process(script, *arguments, cwd=cwd, env=env, pipes=(stdin, stdout, stderr))
     with ThreadPoolExecutor(3) as threads:
         threads.submit(_write, to_stdin, input.encode())
         printed = [threads.submit(_read, end) for end in (from_stdout, from_stderr)]
-        process.join(timeout)
-        if process.exitcode is None:
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise subprocess.TimeoutExpired(words, timeout)
+            raise
         return subprocess.CompletedProcess(
-            words, process.exitcode, *(future.result() for future in printed)
+            process.args, code, *(future.result() for future in printed)
         )
+
+
+def start(
+    script: str, *arguments: str, cwd: str | Path, env: Mapping[str, str], log: Path
+) -> Process:
+    """Start a console script that has no input, and whose output and errors a file gets."""
+    stdin = Connection(os.open(os.devnull, os.O_RDONLY), writable=False)
+    stdout, stderr = (
+        Connection(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), readable=False)
+        for _ in range(2)
+    )
+    return Process(script, *arguments, cwd=cwd, env=env, pipes=(stdin, stdout, stderr))
 
 
 def _write(end: Connection, data: bytes) -> None:
@@ -121,7 +196,9 @@ def _become(words: list[str], environment: dict[str, str], folder: str, *pipes: 
     time.tzset()
     os.chdir(folder)
     sys.argv = words
-    sys.path[0] = str(Path(words[0]).parent)
+    sys.path[:1] = [str(Path(words[0]).parent), *filter(None, [environment.get("PYTHONPATH")])]
+    # What ps calls it; fedmsg names a folder so.
+    Path("/proc/self/comm").write_text(Path(words[0]).name[:15])
     try:
         runpy.run_path(words[0], run_name="__main__")
     finally:
