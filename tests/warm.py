@@ -41,6 +41,7 @@ _CONTEXT.set_forkserver_preload(
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
             if ".alembic" not in module.name
         ),
+        *("alembic.config", "logging.config", "mako.template"),
         # Of a hub, not what imports Twisted's reactor, whose files no two processes may share.
         *("fedmsg.commands.hub", "moksha.common.lib.helpers", "pkg_resources", "setuptools"),
         *("twisted.internet.epollreactor", "twisted.web.http", "zmq"),

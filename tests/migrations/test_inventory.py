@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from datanommer.models import tables
 from datanommer.models.database import migrations
 from datanommer.models.database.inventory import HEAD, OWN_TABLES
 from datanommer.models.errors import NotAtHead
-from shell import script
 
 FOLDER = Path(models.__file__).parent
 REVISIONS = [
@@ -71,13 +69,15 @@ def refusals(run, alembic, url: str) -> list[str]:
     return [result.stderr for result in results]
 
 
-def follow(advice: str, url: str) -> None:
-    """Type what the advice says."""
+def follow(run, advice: str, url: str) -> None:
+    """Type what the advice says, which begins with a ``cd``."""
     found = re.search("ype: (.*) \\(add -x", advice)
     assert found, advice
-    alembic = f"{script('alembic')} -x url={shlex.quote(url)} "
-    typed = re.sub(r"\balembic (?=\w+)", alembic, found[1])
-    subprocess.run(typed, shell=True, check=True, capture_output=True, timeout=120)
+    (cd, folder), *commands = (shlex.split(command) for command in found[1].split(" && "))
+    assert cd == "cd"
+    for command, *arguments in commands:
+        result = run(command, "-x", f"url={url}", *arguments, cwd=folder)
+        assert result.returncode == 0, result.stderr
 
 
 def test_the_tables_that_are_looked_for_are_those_of_the_models():
@@ -115,7 +115,7 @@ def test_tables_that_lost_their_revision_are_told_it_and_go_on_to_head(
     told = refusals(run, alembic, empty_database)
     for refusal in told:
         assert "has datanommer's tables, but no alembic_version to say which revision" in refusal
-    follow(told[-1], empty_database)
+    follow(run, told[-1], empty_database)
     migrations.upgrade(engine)
     migrations.require_head(engine)
     assert alembic("check").returncode == 0
@@ -127,7 +127,7 @@ def test_the_rights_are_handed_on_after_the_revision_was_lost(engine, alembic, r
     execute(empty_database, "GRANT SELECT ON messages TO pg_monitor")
     migrations.upgrade(engine, "4e92b7d1c05f")
     execute(empty_database, LOSSES["dropped"])
-    follow(refusals(run, alembic, empty_database)[-1], empty_database)
+    follow(run, refusals(run, alembic, empty_database)[-1], empty_database)
     migrations.upgrade(engine)
     assert execute(
         empty_database,

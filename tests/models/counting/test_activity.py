@@ -48,26 +48,32 @@ FILL = """
 
 
 class Sent(NamedTuple):
-    """A message, as this module knows it."""
+    """A message, as this module knows it.
+
+    Attributes:
+        keys: by key, what it has of it.
+    """
 
     n: int
-    topic: str
     sent: datetime
-
-    def keys(self, key: str) -> list[Any]:
-        """What it has of a key."""
-        if key in SPANS:
-            return [spans.start_of(key, self.sent.replace(tzinfo=None))]
-        return {
-            "topic": [self.topic],
-            "category": [self.topic.split(".")[3]],
-            "user": [f"u{self.n % 2}", *(["both"] if self.n % 5 == 0 else [])],
-            "package": ["nethack"] if self.n % 1000 == 0 else [],
-            "agent": ["u0"] if self.n % 5 == 0 else ["apache"] if self.n % 7 else [],
-        }[key]
+    keys: dict[str, list[Any]]
 
 
-ALL = [Sent(n, TOPICS[n % 3], START + n * STEP) for n in range(NUMBER)]
+def sent(n: int) -> Sent:
+    """A message of `FILL`."""
+    topic, moment = TOPICS[n % 3], START + n * STEP
+    keys: dict[str, list[Any]] = {
+        "topic": [topic],
+        "category": [topic.split(".")[3]],
+        "user": [f"u{n % 2}", *(["both"] if n % 5 == 0 else [])],
+        "package": ["nethack"] if n % 1000 == 0 else [],
+        "agent": ["u0"] if n % 5 == 0 else ["apache"] if n % 7 else [],
+    }
+    times = {key: [spans.start_of(key, moment.replace(tzinfo=None))] for key in SPANS}
+    return Sent(n, moment, keys | times)
+
+
+ALL = [sent(n) for n in range(NUMBER)]
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +98,11 @@ def engine(_stored: str) -> Iterator[sa.Engine]:
 def is_asked_for(message: Sent, filters: Filters) -> bool:
     """Whether a message passes the filters, so far as this module has some."""
     of = {
-        "topics": message.keys("topic"),
-        "categories": message.keys("category"),
-        "users": message.keys("user"),
-        "packages": message.keys("package"),
-        "agents": message.keys("agent"),
+        "topics": message.keys["topic"],
+        "categories": message.keys["category"],
+        "users": message.keys["user"],
+        "packages": message.keys["package"],
+        "agents": message.keys["agent"],
     }
     return (
         (filters.since is None or message.sent >= filters.since)
@@ -114,7 +120,7 @@ def expected(key: str, filters: Filters) -> dict[Any, Count]:
     seen: dict[Any, list[datetime]] = {}
     for message in ALL:
         if is_asked_for(message, filters):
-            for each in message.keys(key):
+            for each in message.keys[key]:
                 numbers[each] += 1
                 seen.setdefault(each, []).append(message.sent.replace(tzinfo=None))
     return {key: Count(key, numbers[key], min(seen[key]), max(seen[key])) for key in numbers}
