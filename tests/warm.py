@@ -204,6 +204,9 @@ def _become(words: list[str], environment: dict[str, str], folder: str, *pipes: 
         runpy.run_path(words[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()
+        # Some modules that the server has imported, such as alembic.config, write to its own one.
+        if sys.__stdout__:
+            sys.__stdout__.flush()
 
 
 def _stream(
