@@ -182,7 +182,10 @@ def _times(ask: Callable[[], object]) -> list[float]:
 def _median(
     make: Callable[[random.Random], Filters], ask: Callable[[Filters], object]
 ) -> Callable[[], float]:
-    """A function that asks for what is drawn by lot, the same each time it is called."""
+    """A function that asks several times, and returns the median in seconds.
+
+    What it asks for is drawn by lot, the same each time it is called.
+    """
 
     def median() -> float:
         choice = random.Random(0)

@@ -99,7 +99,7 @@ class Daemon:
 def _start(
     command: str, *arguments: str, cwd: Path, env: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes] | warm.Process:
-    if warm.IN_USE and warm.can_run(script(command), {"env": env}):
+    if warm.can_run(script(command), {"env": env}):
         return warm.start(script(command), *arguments, cwd=cwd, env=env, log=log)
     with log.open("w") as output:
         return subprocess.Popen(

@@ -225,7 +225,7 @@ def run() -> Run:
     """Run an installed console script: ``run("datanommer-stats", "--url", url)``."""
 
     def run(command: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        if warm.IN_USE and warm.can_run(script(command), options):
+        if warm.can_run(script(command), options):
             return warm.run(script(command), *arguments, **{"timeout": 120, **options})
         options = {"capture_output": True, "text": True, "timeout": 120, **options}
         return subprocess.run([script(command), *arguments], check=False, **options)

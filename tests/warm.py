@@ -27,8 +27,8 @@ from typing import Any
 import datanommer.commands
 import datanommer.models
 
-#: Whether scripts are run so: where pytest-xdist runs the tests, and nobody wants to see the start.
-IN_USE = "PYTEST_XDIST_WORKER" in os.environ and not (
+# Scripts are run so where pytest-xdist runs the tests, and nobody wants to see the start.
+_IN_USE = "PYTEST_XDIST_WORKER" in os.environ and not (
     {"COVERAGE_PROCESS_START", "REQUIRE_SERVICES"} & os.environ.keys()
 )
 
@@ -47,7 +47,6 @@ _CONTEXT.set_forkserver_preload(
         *("twisted.internet.epollreactor", "twisted.web.http", "zmq"),
     ]
 )
-
 
 _TESTS = Path(__file__).parent
 
@@ -69,7 +68,14 @@ _AT_START = _of_python(os.environ)
 
 
 def can_run(script: str, options: Mapping[str, Any]) -> bool:
-    """Whether it is in Python, with options that `run` takes, and would start as the server did."""
+    """Whether a script is to be run so: one in Python that would start as the server did.
+
+    Args:
+        script: its path.
+        options: what `subprocess.run` would get; only those that `run` takes will do.
+    """
+    if not _IN_USE:
+        return False
     with Path(script).open("rb") as file:
         first_line = file.readline()
     return (
@@ -204,7 +210,7 @@ def _become(words: list[str], environment: dict[str, str], folder: str, *pipes: 
         runpy.run_path(words[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()
-        # Some modules that the server has imported, such as alembic.config, write to its own one.
+        # alembic.config writes to the stdout that it was imported with: that of the server.
         if sys.__stdout__:
             sys.__stdout__.flush()
 

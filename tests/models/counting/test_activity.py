@@ -51,7 +51,7 @@ class Sent(NamedTuple):
     """A message, as this module knows it.
 
     Attributes:
-        keys: by key, what it has of it.
+        keys: what counts it, by what is counted: its one topic, its users, its day and so on.
     """
 
     n: int
@@ -59,8 +59,8 @@ class Sent(NamedTuple):
     keys: dict[str, list[Any]]
 
 
-def sent(n: int) -> Sent:
-    """A message of `FILL`."""
+def nth(n: int) -> Sent:
+    """A message that `FILL` makes."""
     topic, moment = TOPICS[n % 3], START + n * STEP
     keys: dict[str, list[Any]] = {
         "topic": [topic],
@@ -73,7 +73,7 @@ def sent(n: int) -> Sent:
     return Sent(n, moment, keys | times)
 
 
-ALL = [sent(n) for n in range(NUMBER)]
+ALL = [nth(n) for n in range(NUMBER)]
 
 
 @pytest.fixture(scope="module")
