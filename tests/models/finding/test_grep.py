@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+import many
 from classic import execute
 from databases import Databases
 from datanommer import models
@@ -21,9 +22,9 @@ from datanommer.models.database.binding import bound_engine
 from datanommer.models.envelopes.row import Row
 from datanommer.models.errors import DatanommerError, InvalidQuery
 from datanommer.models.exchange.parser import parse
-from datanommer.models.finding import access_path
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope
+from many import put_many
 from shell import Run
 
 NOON = datetime(2013, 2, 18, 12)  # noqa: DTZ001  naive UTC, as in the classic API
@@ -146,11 +147,14 @@ def test_a_message_is_found_if_it_passes_every_filter(filters: dict[str, Any], f
     assert names(**filters) == list(found)
 
 
-@pytest.mark.usefixtures("_some")
-def test_what_the_planner_believes_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_path, "MANY", 1)  # every path is a long one
-    assert names(users=["ralph"], topics=[WIKI]) == ["b"]
-    assert names(users=["ralph", "toshio"], packages=["nethack"]) == ["a"]
+def test_among_many_the_answer_is_the_same(archive: str) -> None:
+    put("a", BODHI, 1, ("ralph", "toshio"), ("nethack",), agent="toshio")
+    put("b", WIKI, 2, ("ralph",))
+    sent = NOON.replace(tzinfo=UTC)
+    put_many(archive, WIKI, sent, ("ralph", "toshio"), ("nethack",), agent="toshio")
+    few = {"not_users": [many.USER]}
+    assert names(users=["ralph"], topics=[WIKI], **few) == ["b"]
+    assert names(users=["ralph", "toshio"], packages=["nethack"], **few) == ["a"]
     assert names(agents=["toshio"], users=["ralph"], not_topics=[WIKI]) == ["a"]
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
 import pytest
 
+import many
 from datanommer.models import Message, add, add_all, session
 from datanommer.models.database.binding import bound_engine
 from datanommer.models.errors import InvalidQuery, NotSettled
-from datanommer.models.finding import access_path, arrival
+from datanommer.models.finding import arrival
 from datanommer.models.finding.pages import Page
 from datanommer.models.preparing.preparation import prepare
 from datanommer.models.storing import inserts
 from datanommer.models.storing.batch import Batch, store
 from envelopes import envelope
+from many import put_many
 
 RARE = "org.example.dev.rare.one"
 INSERT = (
@@ -55,15 +58,18 @@ def test_together_they_have_each_message_once(by: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["time", "id"])
-@pytest.mark.parametrize("many", [0, 10_000])
-def test_filters_hold_on_every_page(by: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_path, "MANY", many)
+@pytest.mark.parametrize("are_many", [False, True])
+def test_filters_hold_on_every_page(archive: str, by: str, are_many: bool) -> None:
+    few: dict[str, Any] = {"by": by}
+    if are_many:
+        put_many(archive, RARE, datetime.fromtimestamp(1002, UTC), ("ralph", "toshio"))
+        few["not_users"] = [many.USER]
     expected = [["00", "04", "08"]]
-    assert read(by=by, users=["ralph", "toshio"]) == expected
-    assert read(by=by, topics=[RARE], users=["ralph"]) == expected
-    assert read(by=by, topics=[RARE], order="desc") == [["08", "04", "00"]]
-    assert read(by=by, start=1001, categories=["rare"]) == [["04", "08"]]
-    assert read(by=by, topics=["none"]) == []
+    assert read(**few, users=["ralph", "toshio"]) == expected
+    assert read(**few, topics=[RARE], users=["ralph"]) == expected
+    assert read(**few, topics=[RARE], order="desc") == [["08", "04", "00"]]
+    assert read(**few, start=1001, categories=["rare"]) == [["04", "08"]]
+    assert read(**few, topics=["none"]) == []
 
 
 @pytest.mark.parametrize("by", ["time", "id"])
